@@ -1,0 +1,3 @@
+//! The program `mbufctl`.
+
+fn main() {}

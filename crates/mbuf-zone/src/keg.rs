@@ -1,0 +1,325 @@
+//! The slabs of one object size: growth, the limit, and which slots are free.
+//!
+//! ```text
+//! slab   slots   ┌──────┬──────┬──────┬─┄   one run of pages, zeroed once
+//!                │ Head │ Head │ Head │
+//!                └──────┴──────┴──────┴─┄
+//!        blocks  ┌──────┬──────┬──────┬─┄   a second run, when the shape has one: the memory that slot i
+//!                │  0   │  1   │  2   │     describes, with nothing of ours inside
+//!                └──────┴──────┴──────┴─┄
+//!        free    0b…01101                   outside both, so that a stray write cannot bend it
+//! ```
+//!
+//! Everything here runs under the keg's lock and on the slow path: caches import and export slots in batches.
+#![allow(unsafe_code)]
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+use crate::head::{Head, Object};
+use crate::page::PageSource;
+use crate::sync::{AtomicUsize, Mutex, Ordering};
+
+/// Sizes of a zone's slots, and of the memory blocks that go with them.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    slot: Layout,
+    block: Option<Layout>,
+}
+
+impl Shape {
+    /// Slots of the given layout, which begins with a [`Head`].
+    ///
+    /// # Panics
+    /// If the slot is smaller or less aligned than a `Head`.
+    pub fn new(slot: Layout) -> Self {
+        assert!(
+            slot.size() >= size_of::<Head>() && slot.align() >= align_of::<Head>(),
+            "a slot begins with a Head"
+        );
+        Shape { slot: slot.pad_to_align(), block: None }
+    }
+
+    /// Gives every slot a separate block of memory of this layout. Blocks lie side by side, so one whose size is
+    /// not a multiple of its alignment would not stay aligned: the size is used as it is and must be.
+    ///
+    /// # Panics
+    /// If the size is zero or not a multiple of the alignment.
+    pub fn with_block(self, block: Layout) -> Self {
+        assert!(block.size() > 0 && block.size().is_multiple_of(block.align()), "blocks lie side by side");
+        Shape { block: Some(block), ..self }
+    }
+
+    /// Bytes that one object takes, slot and block.
+    pub(crate) fn bytes(&self) -> usize {
+        self.slot.size() + self.block.map_or(0, |b| b.size())
+    }
+
+    fn layouts(&self, count: usize) -> Option<(Layout, Option<Layout>)> {
+        let run = |one: Layout| {
+            let size = one.size().checked_mul(count)?;
+            Layout::from_size_align(size, one.align().max(64)).ok()
+        };
+        let block = match self.block {
+            Some(block) => Some(run(block)?),
+            None => None,
+        };
+        Some((run(self.slot)?, block))
+    }
+}
+
+/// # Invariants
+/// 1. `slots` is a live run of `count` slots; `blocks`, if any, a live run of `count` blocks.
+/// 2. Bit `i` of `free` is set exactly when slot `i` is in the keg, not with a zone; `free_count` is their number.
+struct Slab {
+    slots: NonNull<u8>,
+    blocks: Option<NonNull<u8>>,
+    count: usize,
+    free: Vec<u64>,
+    free_count: usize,
+    /// No word of `free` before this one has a bit set.
+    first: usize,
+}
+
+struct State {
+    /// Slabs by index; a given-back slab leaves `None`, which the next new one fills.
+    slabs: Vec<Option<Box<Slab>>>,
+    /// Indices of slabs that have free slots. The last is used first.
+    partial: Vec<u32>,
+    used: usize,
+    peak: usize,
+    total: usize,
+}
+
+// SAFETY: slabs own their runs; the pointers are used only under the keg's lock.
+unsafe impl Send for State {}
+
+/// Why a keg or a zone had nothing to give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// Every object the limit allows is in use.
+    Limit,
+    /// The page source is dry.
+    Memory,
+    /// A part that each object needs (say, a cluster for a packet) could not be had.
+    Part,
+}
+
+/// The slabs of one shape. Shared by a zone and its secondary zones.
+pub(crate) struct Keg {
+    shape: Shape,
+    /// Objects that may be out of the keg at once; `usize::MAX` is no limit.
+    limit: AtomicUsize,
+    source: Arc<dyn PageSource>,
+    state: Mutex<State>,
+}
+
+/// What a keg holds, in objects.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KegStats {
+    pub(crate) peak: usize,
+    pub(crate) total: usize,
+}
+
+const SMALLEST_SLAB: usize = 64 << 10;
+const LARGEST_SLAB: usize = 2 << 20;
+
+impl Keg {
+    pub(crate) fn new(shape: Shape, limit: Option<usize>, source: Arc<dyn PageSource>) -> Self {
+        let state = State { slabs: Vec::new(), partial: Vec::new(), used: 0, peak: 0, total: 0 };
+        Keg { shape, limit: AtomicUsize::new(limit.unwrap_or(usize::MAX)), source, state: Mutex::new(state) }
+    }
+
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    pub(crate) fn limit(&self) -> Option<usize> {
+        Some(self.limit.load(Ordering::Relaxed)).filter(|&limit| limit != usize::MAX)
+    }
+
+    pub(crate) fn stats(&self) -> KegStats {
+        let state = self.state.lock();
+        KegStats { peak: state.peak, total: state.total }
+    }
+
+    /// Takes up to `out.len()` slots, each with its block. Returns how many, at least one, or why not.
+    pub(crate) fn take(&self, out: &mut [(Object, Option<NonNull<u8>>)]) -> Result<usize, Cause> {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let mut state = self.state.lock();
+        let room = limit.saturating_sub(state.used);
+        if room == 0 {
+            return Err(Cause::Limit);
+        }
+        let wanted = out.len().min(room);
+        let mut taken = 0;
+        while taken < wanted {
+            let Some(&index) = state.partial.last() else {
+                if self.grow(&mut state, limit) {
+                    continue;
+                }
+                break;
+            };
+            let slab = state.slabs[index as usize].as_mut().expect("a partial slab exists");
+            while taken < wanted {
+                let Some(slot) = slab.pop_free() else { break };
+                out[taken] = slab.slot(index, slot, &self.shape);
+                taken += 1;
+            }
+            if slab.free_count == 0 {
+                state.partial.pop();
+            }
+        }
+        state.used += taken;
+        state.peak = state.peak.max(state.used);
+        if taken == 0 { Err(Cause::Memory) } else { Ok(taken) }
+    }
+
+    /// Puts a slot back.
+    ///
+    /// # Safety
+    /// `object` came from `take` of this keg, was finished by its zone, and nothing refers to it any more.
+    pub(crate) unsafe fn put(&self, object: Object) {
+        // SAFETY: the head of a slot that is out of the keg is live and ours alone by the contract.
+        let (index, slot) = unsafe { object.head().place() };
+        let mut state = self.state.lock();
+        let slab = state.slabs[index as usize].as_mut().expect("the slab of a slot that is out exists");
+        slab.push_free(slot as usize);
+        if slab.free_count == 1 {
+            state.partial.push(index);
+        }
+        state.used -= 1;
+    }
+
+    /// Gives every empty slab back to the page source. Returns the bytes given back.
+    pub(crate) fn trim(&self) -> usize {
+        let mut freed = Vec::new();
+        {
+            let mut guard = self.state.lock();
+            let state = &mut *guard;
+            for entry in &mut state.slabs {
+                if entry.as_ref().is_some_and(|slab| slab.free_count == slab.count) {
+                    freed.extend(entry.take());
+                }
+            }
+            let slabs = &state.slabs;
+            state.partial.retain(|&index| slabs[index as usize].is_some());
+            state.total -= freed.iter().map(|slab| slab.count).sum::<usize>();
+        }
+        let mut bytes = 0;
+        for slab in freed {
+            bytes += slab.count * self.shape.bytes();
+            self.release(&slab);
+        }
+        bytes
+    }
+
+    /// Adds a slab. The first ones are small, later ones as large as all before them, up to 2 MiB: small zones
+    /// stay small, large ones get long runs for large pages.
+    fn grow(&self, state: &mut State, limit: usize) -> bool {
+        let unit = self.shape.bytes();
+        let bytes = state.total.saturating_mul(unit).clamp(SMALLEST_SLAB, LARGEST_SLAB);
+        let mut count = (bytes / unit).max(1).min(limit.saturating_sub(state.total).max(1));
+        loop {
+            if let Some(slab) = self.slab(count) {
+                let index = state.slabs.iter().position(Option::is_none).unwrap_or(state.slabs.len());
+                let Ok(name) = u32::try_from(index) else {
+                    self.release(&slab);
+                    return false;
+                };
+                state.total += slab.count;
+                if index == state.slabs.len() {
+                    state.slabs.push(Some(slab));
+                } else {
+                    state.slabs[index] = Some(slab);
+                }
+                state.partial.push(name);
+                return true;
+            }
+            // A source that is nearly dry may still have room for a smaller slab.
+            if count == 1 {
+                return false;
+            }
+            count /= 2;
+        }
+    }
+
+    fn slab(&self, count: usize) -> Option<Box<Slab>> {
+        let (slots_layout, blocks_layout) = self.shape.layouts(count)?;
+        let slots = self.source.acquire(slots_layout)?;
+        let blocks = match blocks_layout {
+            None => None,
+            Some(layout) => match self.source.acquire(layout) {
+                Some(blocks) => Some(blocks),
+                None => {
+                    // SAFETY: acquired above with this layout, never used.
+                    unsafe { self.source.release(slots, slots_layout) };
+                    return None;
+                }
+            },
+        };
+        let mut free = vec![u64::MAX; count.div_ceil(64)];
+        if count % 64 != 0 {
+            *free.last_mut()? = (1 << (count % 64)) - 1;
+        }
+        Some(Box::new(Slab { slots, blocks, count, free, free_count: count, first: 0 }))
+    }
+
+    fn release(&self, slab: &Slab) {
+        let (slots, blocks) = self.shape.layouts(slab.count).expect("the layouts the slab was made with");
+        // SAFETY: both runs were acquired with these layouts, and every slot is in the keg.
+        unsafe {
+            self.source.release(slab.slots, slots);
+            if let (Some(run), Some(layout)) = (slab.blocks, blocks) {
+                self.source.release(run, layout);
+            }
+        }
+    }
+}
+
+impl Drop for Keg {
+    fn drop(&mut self) {
+        self.trim();
+        // A slab that is still in use here would be a zone that died before its objects. Zones cannot: each object
+        // of a closed zone holds it. Keep the memory rather than pull it away.
+        debug_assert_eq!(self.state.lock().used, 0, "a keg outlived its objects");
+    }
+}
+
+impl Slab {
+    fn pop_free(&mut self) -> Option<usize> {
+        let word = self.first + self.free[self.first..].iter().position(|&bits| bits != 0)?;
+        self.first = word;
+        let bit = self.free[word].trailing_zeros() as usize;
+        self.free[word] &= self.free[word] - 1;
+        self.free_count -= 1;
+        Some(word * 64 + bit)
+    }
+
+    fn push_free(&mut self, slot: usize) {
+        let mask = 1 << (slot % 64);
+        assert!(self.free[slot / 64] & mask == 0, "slot {slot} was put into its keg twice");
+        self.free[slot / 64] |= mask;
+        self.first = self.first.min(slot / 64);
+        self.free_count += 1;
+    }
+
+    fn slot(&self, index: u32, slot: usize, shape: &Shape) -> (Object, Option<NonNull<u8>>) {
+        // SAFETY: `slot < count`, so both stay inside the runs (invariant 1); the slot is out of the keg for the
+        // caller alone (invariant 2), so its head may be written. Zeroed memory is a valid `Head`.
+        unsafe {
+            let head = self.slots.add(slot * shape.slot.size()).cast::<Head>();
+            head.as_ref().set_place(index, slot as u32);
+            let block = match (self.blocks, shape.block) {
+                (Some(run), Some(block)) => Some(run.add(slot * block.size())),
+                _ => None,
+            };
+            (Object::new(head), block)
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Fixed-size object zones: what UMA, object caches and `pool(9)` are to the BSD kernels, in user space.
+//!
+//! ```text
+//! thread cache: two magazines, counters beside them   no lock, no locked instruction
+//!      │ a magazine at a time
+//! depot: full and empty magazines, loose objects      one lock
+//!      │ a batch at a time; init / fini hooks
+//! keg: slabs, free set outside the slots, the limit   one lock; shared with secondary zones
+//!      │
+//! page source: heap │ mmap │ caller's arena
+//! ```
+//!
+//! - [`Zone`] hands out values, [`ObjectZone`] objects that rest constructed; both give a [`Slot`], one pointer
+//!   wide, that may be dropped on any thread, after every zone handle, and while the thread ends.
+//! - A limit is exact: an allocation fails only after the free objects in *every* thread's cache were collected.
+//!   The fast path pays for that with one load; the collector with a `membarrier(2)`.
+//! - [`raw`] is for those who lay out their own slots, as the crate `mbuf` does: secondary zones over one keg,
+//!   memory blocks apart from their descriptors, hooks, explicit caches, bulk operations.
+//!
+//! What it does not have: zones of mixed sizes, moving objects, a global registry.
+//!
+//! Without the feature `std` there are no thread caches: use [`raw::RawZone::local`].
+//!
+//! # Layers, bottom-up
+//!
+//! `sync` → `page` → `head` → `keg` → `cache` → `zone` → `thread`, `local` → `raw` → `slot`. Each may use those
+//! before it.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+mod cache;
+mod head;
+mod keg;
+mod local;
+mod page;
+pub mod raw;
+mod slot;
+mod stats;
+mod sync;
+mod thread;
+mod zone;
+
+#[cfg(all(unix, feature = "std"))]
+pub use page::Mmap;
+pub use page::{Arena, Heap, PageSource};
+pub use raw::Cause;
+pub use slot::{Builder, Exhausted, Lifecycle, ObjectZone, Slot, Zone};
+pub use stats::ZoneStats;
+pub use thread::flush as flush_thread;
+
+#[cfg(all(test, loom))]
+mod tests;

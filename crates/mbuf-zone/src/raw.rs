@@ -1,0 +1,164 @@
+//! The untyped interface: for those who lay out their own slots.
+//!
+//! A slot begins with a [`Head`]; what follows is the user's. [`Zone`](crate::Zone) and
+//! [`ObjectZone`](crate::ObjectZone) are the safe faces of this module.
+#![allow(unsafe_code)]
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::mem::MaybeUninit;
+
+pub use crate::head::{Head, Object};
+use crate::keg::Keg;
+pub use crate::keg::{Cause, Shape};
+pub use crate::local::Local;
+use crate::page::{Heap, PageSource};
+use crate::stats::ZoneStats;
+pub use crate::thread::{LANES, put, try_put};
+use crate::zone::Core;
+pub use crate::zone::Hooks;
+
+/// How a zone is made.
+#[derive(Clone)]
+pub struct Settings {
+    /// Objects that may be out of the keg at once. `None`: no limit.
+    pub limit: Option<usize>,
+    /// Objects per magazine.
+    pub magazine: usize,
+    /// Where pages come from.
+    pub source: Arc<dyn PageSource>,
+    /// A pointer that every object of the zone leads to ([`Head::user`]).
+    pub user: *const (),
+    /// Take the cache's lock on every operation instead of relying on barriers between threads.
+    pub locked: bool,
+}
+
+// SAFETY: `user` is only carried; using it is the business of who put it there.
+unsafe impl Send for Settings {}
+// SAFETY: as above.
+unsafe impl Sync for Settings {}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { limit: None, magazine: 64, source: Arc::new(Heap), user: core::ptr::null(), locked: false }
+    }
+}
+
+/// The handle of an open zone. Dropping it closes the zone; objects that are out stay valid.
+pub struct RawZone {
+    core: Arc<Core>,
+}
+
+impl RawZone {
+    /// A zone with a keg of its own.
+    pub fn new(shape: Shape, settings: &Settings, hooks: Box<dyn Hooks>) -> Self {
+        let keg = Arc::new(Keg::new(shape, settings.limit, settings.source.clone()));
+        Self::over(keg, settings, hooks)
+    }
+
+    /// A zone over this zone's keg: same slots, same limit, other hooks. `settings.limit` and `settings.source` are
+    /// not used.
+    pub fn secondary(&self, settings: &Settings, hooks: Box<dyn Hooks>) -> Self {
+        Self::over(self.core.keg().clone(), settings, hooks)
+    }
+
+    fn over(keg: Arc<Keg>, settings: &Settings, hooks: Box<dyn Hooks>) -> Self {
+        RawZone { core: Arc::new(Core::new(keg, hooks, settings.magazine, settings.user, settings.locked)) }
+    }
+
+    /// Takes an object, from this thread's cache if it can. `LANE` names the kind of object at this call site; see
+    /// [`LANES`].
+    ///
+    /// # Errors
+    /// The [`Cause`], when no object is free anywhere.
+    #[inline(always)]
+    pub fn get<const LANE: usize>(&self) -> Result<Object, Cause> {
+        crate::thread::get::<LANE>(&self.core)
+    }
+
+    /// Fills `out`, or takes nothing.
+    ///
+    /// # Errors
+    /// The [`Cause`], when not enough objects are free.
+    pub fn get_bulk<const LANE: usize>(&self, out: &mut [MaybeUninit<Object>]) -> Result<(), Cause> {
+        let mut done = crate::thread::pop_many::<LANE>(&self.core, out);
+        while done < out.len() {
+            match self.get::<LANE>() {
+                Ok(object) => {
+                    out[done] = MaybeUninit::new(object);
+                    done += 1;
+                    done += crate::thread::pop_many::<LANE>(&self.core, &mut out[done..]);
+                }
+                Err(cause) => {
+                    for object in &out[..done] {
+                        // SAFETY: the first `done` are initialised, ours and unused.
+                        unsafe { put::<LANE>(object.assume_init()) };
+                    }
+                    return Err(cause);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts objects back.
+    ///
+    /// # Safety
+    /// Each is a free, unmarked object of this zone that the caller gives away.
+    pub unsafe fn put_bulk<const LANE: usize>(&self, objects: &[Object]) {
+        let mut rest = objects;
+        while let [first, ..] = rest {
+            // SAFETY: by this function's contract.
+            let n = unsafe { crate::thread::push_many::<LANE>(&self.core, rest) };
+            if n == 0 {
+                // SAFETY: as above.
+                unsafe { put::<LANE>(*first) };
+            }
+            rest = &rest[n.max(1)..];
+        }
+    }
+
+    /// A cache of its own for the holder.
+    pub fn local(&self) -> Local {
+        Local::new(self.core.clone())
+    }
+
+    /// Whether an object is an unmarked one of this zone.
+    #[inline(always)]
+    pub fn owns(&self, head: &Head) -> bool {
+        core::ptr::eq(head.home_marked(), Arc::as_ptr(&self.core))
+    }
+
+    /// Gives up to `n` free objects back to the keg, wherever they are cached. Returns how many.
+    pub fn give_back(&self, n: usize) -> usize {
+        self.core.give_back(n)
+    }
+
+    /// Gives every free object back to the keg and every empty slab to the page source. Returns bytes given back.
+    pub fn trim(&self) -> usize {
+        self.core.trim()
+    }
+
+    /// A snapshot of the zone's counters.
+    pub fn stats(&self) -> ZoneStats {
+        self.core.stats()
+    }
+
+    /// Ends the zone: free objects go back to the keg now, the others when they are freed. Allocation still works,
+    /// without caches.
+    pub fn close(&self) {
+        self.core.close();
+    }
+}
+
+impl Drop for RawZone {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl core::fmt::Debug for RawZone {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_tuple("RawZone").field(&self.stats()).finish()
+    }
+}

@@ -1,0 +1,354 @@
+//! The safe faces: [`Zone`] of values, [`ObjectZone`] of objects that rest constructed, and the [`Slot`] they give.
+#![allow(unsafe_code)]
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::alloc::Layout;
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
+use core::ops::{Deref, DerefMut};
+use core::ptr::NonNull;
+
+use crate::page::PageSource;
+use crate::raw::{self, Cause, Head, Hooks, Object, RawZone, Settings, Shape};
+use crate::stats::ZoneStats;
+
+/// The lane that all typed zones share. See [`raw::LANES`].
+const LANE: usize = raw::LANES - 1;
+
+/// # Invariants
+/// 1. `value` is initialised while the item is with a user, and in an [`ObjectZone`] whenever it is out of the keg.
+#[repr(C)]
+struct Item<T> {
+    head: Head,
+    value: T,
+}
+
+/// What an [`ObjectZone`] does to its objects: UMA's `init`, `ctor`, `dtor`, `fini`.
+pub trait Lifecycle<T>: Send + Sync + 'static {
+    /// Makes an object that enters the caches. `None` if it cannot: the allocation fails with [`Cause::Part`].
+    fn init(&self) -> Option<T>;
+
+    /// Prepares an object for a new user.
+    fn ctor(&self, object: &mut T) {
+        let _ = object;
+    }
+
+    /// Cleans an object that its user let go. It goes back to the cache even if this panics.
+    fn dtor(&self, object: &mut T) {
+        let _ = object;
+    }
+
+    /// Takes an object apart that leaves the caches. By default it is dropped.
+    fn fini(&self, object: T) {
+        drop(object);
+    }
+}
+
+/// What a slot needs to know about its zone; `Head::user` points at it.
+struct Kind<T> {
+    life: Option<Box<dyn Lifecycle<T>>>,
+}
+
+struct TypedHooks<T>(Arc<Kind<T>>);
+
+// SAFETY: `init` leaves an item as its invariant demands: constructed in an object zone, anything in a value zone.
+unsafe impl<T: Send + 'static> Hooks for TypedHooks<T> {
+    unsafe fn init(&self, object: Object, _: Option<NonNull<u8>>) -> bool {
+        let Some(life) = &self.0.life else { return true };
+        let Some(value) = life.init() else { return false };
+        let item = object.as_ptr::<Item<T>>();
+        // SAFETY: the slot is ours and large enough for an item.
+        unsafe { (&raw mut (*item.as_ptr()).value).write(value) };
+        true
+    }
+
+    unsafe fn fini(&self, object: Object) {
+        let Some(life) = &self.0.life else { return };
+        let item = object.as_ptr::<Item<T>>();
+        // SAFETY: a free item of an object zone is constructed (invariant 1), and is not used after this.
+        life.fini(unsafe { (&raw const (*item.as_ptr()).value).read() });
+    }
+}
+
+/// No object is free: the limit of the zone, or memory, or a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exhausted {
+    /// What ran out.
+    pub cause: Cause,
+    /// The zone's limit, in objects.
+    pub limit: Option<usize>,
+}
+
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.cause, self.limit) {
+            (Cause::Limit, Some(limit)) => write!(f, "all {limit} objects of the zone are in use"),
+            (Cause::Part, _) => f.write_str("a part of the object could not be had"),
+            _ => f.write_str("the zone's page source is out of memory"),
+        }
+    }
+}
+
+impl core::error::Error for Exhausted {}
+
+/// Settings of a [`Zone`] or an [`ObjectZone`].
+pub struct Builder<T> {
+    settings: Settings,
+    _of: PhantomData<fn() -> T>,
+}
+
+impl<T: Send + 'static> Builder<T> {
+    /// Objects that may exist at once, in use or free. Default: no limit.
+    pub fn limit(mut self, objects: usize) -> Self {
+        self.settings.limit = Some(objects);
+        self
+    }
+
+    /// Objects per magazine; a thread caches at most two magazines. Default: 64.
+    pub fn magazine(mut self, objects: usize) -> Self {
+        self.settings.magazine = objects;
+        self
+    }
+
+    /// Where pages come from. Default: the global allocator.
+    pub fn pages(mut self, source: impl PageSource + 'static) -> Self {
+        self.settings.source = Arc::new(source);
+        self
+    }
+
+    /// Takes each cache's lock on every operation, as on a system without `membarrier(2)`.
+    pub fn locked(mut self, locked: bool) -> Self {
+        self.settings.locked = locked;
+        self
+    }
+
+    fn raw(mut self, life: Option<Box<dyn Lifecycle<T>>>) -> Arc<RawZone> {
+        let kind = Arc::new(Kind { life });
+        self.settings.user = Arc::as_ptr(&kind).cast();
+        let shape = Shape::new(Layout::new::<Item<T>>());
+        Arc::new(RawZone::new(shape, &self.settings, Box::new(TypedHooks(kind))))
+    }
+
+    /// A zone of values.
+    pub fn build(self) -> Zone<T> {
+        Zone { raw: self.raw(None), _of: PhantomData }
+    }
+
+    /// A zone of objects that rest constructed.
+    pub fn objects(self, life: impl Lifecycle<T>) -> ObjectZone<T> {
+        ObjectZone { raw: self.raw(Some(Box::new(life))), _of: PhantomData }
+    }
+}
+
+macro_rules! zone_methods {
+    ($name:ident) => {
+        impl<T: Send + 'static> $name<T> {
+            /// Settings, to be changed and built.
+            pub fn builder() -> Builder<T> {
+                Builder { settings: Settings::default(), _of: PhantomData }
+            }
+
+            /// A snapshot of the counters.
+            pub fn stats(&self) -> ZoneStats {
+                self.raw.stats()
+            }
+
+            /// Gives free objects and empty slabs back to the page source. Returns the bytes given back.
+            pub fn trim(&self) -> usize {
+                self.raw.trim()
+            }
+
+            fn object(&self) -> Result<Object, Exhausted> {
+                self.raw.get::<LANE>().map_err(|cause| Exhausted { cause, limit: self.raw.stats().limit })
+            }
+        }
+
+        impl<T> Clone for $name<T> {
+            fn clone(&self) -> Self {
+                $name { raw: self.raw.clone(), _of: PhantomData }
+            }
+        }
+
+        impl<T> fmt::Debug for $name<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_tuple(stringify!($name)).field(&self.raw.stats()).finish()
+            }
+        }
+    };
+}
+
+/// A zone of values: an allocator for many boxes of one type.
+///
+/// A handle; clones name the same zone. Slots may outlive every handle and be dropped on any thread.
+///
+/// ```
+/// use mbuf_zone::Zone;
+/// let zone = Zone::<String>::builder().limit(2).build();
+/// let a = zone.get("one".to_string()).unwrap();
+/// let b = zone.get("two".to_string()).unwrap();
+/// let (error, third) = zone.get("three".to_string()).unwrap_err();
+/// assert_eq!(error.to_string(), "all 2 objects of the zone are in use");
+/// drop(zone);
+/// assert_eq!(format!("{}{}{third}", *a, *b), "onetwothree");
+/// ```
+pub struct Zone<T> {
+    raw: Arc<RawZone>,
+    _of: PhantomData<fn() -> T>,
+}
+
+zone_methods!(Zone);
+
+impl<T: Send + 'static> Zone<T> {
+    /// Moves a value into a slot.
+    ///
+    /// # Errors
+    /// [`Exhausted`], and the value back.
+    pub fn get(&self, value: T) -> Result<Slot<T>, (Exhausted, T)> {
+        let object = match self.object() {
+            Ok(object) => object,
+            Err(error) => return Err((error, value)),
+        };
+        let item = object.as_ptr::<Item<T>>();
+        // SAFETY: the slot is ours alone and large enough for an item; its value is not initialised.
+        unsafe { (&raw mut (*item.as_ptr()).value).write(value) };
+        Ok(Slot { item, _of: PhantomData })
+    }
+}
+
+/// A zone of objects that rest constructed, so that taking one costs a pop: UMA's model.
+///
+/// ```
+/// use mbuf_zone::{Lifecycle, ObjectZone};
+/// struct Buffers;
+/// impl Lifecycle<Vec<u8>> for Buffers {
+///     fn init(&self) -> Option<Vec<u8>> {
+///         Some(Vec::with_capacity(4096))
+///     }
+///     fn dtor(&self, buffer: &mut Vec<u8>) {
+///         buffer.clear();
+///     }
+/// }
+/// let zone = ObjectZone::builder().objects(Buffers);
+/// let mut buffer = zone.get().unwrap();
+/// buffer.extend_from_slice(b"no allocation here");
+/// ```
+pub struct ObjectZone<T> {
+    raw: Arc<RawZone>,
+    _of: PhantomData<fn() -> T>,
+}
+
+zone_methods!(ObjectZone);
+
+impl<T: Send + 'static> ObjectZone<T> {
+    /// Takes an object.
+    ///
+    /// # Errors
+    /// [`Exhausted`].
+    pub fn get(&self) -> Result<Slot<T>, Exhausted> {
+        let object = self.object()?;
+        let mut slot = Slot { item: object.as_ptr::<Item<T>>(), _of: PhantomData };
+        if let Some(life) = &slot.kind().life {
+            life.ctor(&mut slot);
+        }
+        Ok(slot)
+    }
+}
+
+/// One object of a [`Zone`] or an [`ObjectZone`]: the `Box` of this crate. One pointer wide, as is its `Option`.
+///
+/// # Invariants
+/// 1. `item` is an object of a typed zone of `T`, out of its keg, that this slot alone owns; its value is initialised.
+pub struct Slot<T: Send + 'static> {
+    item: NonNull<Item<T>>,
+    _of: PhantomData<T>,
+}
+
+// SAFETY: a slot owns its value as a box does; zones may be used from any thread.
+unsafe impl<T: Send + 'static> Send for Slot<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync + 'static> Sync for Slot<T> {}
+
+impl<T: Send + 'static> Slot<T> {
+    fn kind<'a>(&self) -> &'a Kind<T> {
+        // SAFETY: live by invariant 1; the zone's hooks hold the kind, and the object holds the zone.
+        unsafe { &*(*self.item.as_ptr()).head.user().cast::<Kind<T>>() }
+    }
+
+    /// Moves the value out and frees the slot. In an [`ObjectZone`] a fresh object takes its place.
+    pub fn into_inner(self) -> T {
+        let this = ManuallyDrop::new(self);
+        let kind = this.kind();
+        // SAFETY: initialised by invariant 1; either never read again (values) or replaced just below (objects).
+        let value = unsafe { (&raw const (*this.item.as_ptr()).value).read() };
+        match &kind.life {
+            None => this.put_back(),
+            Some(life) => {
+                if let Some(fresh) = life.init() {
+                    // SAFETY: the slot is ours and its value was moved out.
+                    unsafe { (&raw mut (*this.item.as_ptr()).value).write(fresh) };
+                    this.put_back();
+                }
+                // Otherwise the slot stays out: an object zone never holds an object that is not constructed.
+            }
+        }
+        value
+    }
+
+    fn put_back(&self) {
+        let object = Object::new(self.item.cast());
+        // SAFETY: live by invariant 1, and given away by the callers, which never use it again.
+        unsafe {
+            if !raw::try_put::<LANE>(object, &(*self.item.as_ptr()).head) {
+                raw::put::<LANE>(object);
+            }
+        }
+    }
+}
+
+impl<T: Send + 'static> Deref for Slot<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: live and initialised by invariant 1.
+        unsafe { &(*self.item.as_ptr()).value }
+    }
+}
+
+impl<T: Send + 'static> DerefMut for Slot<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: live, initialised and owned by this slot alone (invariant 1).
+        unsafe { &mut (*self.item.as_ptr()).value }
+    }
+}
+
+impl<T: Send + 'static> Drop for Slot<T> {
+    fn drop(&mut self) {
+        /// Puts the slot back even when a destructor panics.
+        struct PutBack<'a, T: Send + 'static>(&'a Slot<T>);
+        impl<T: Send + 'static> Drop for PutBack<'_, T> {
+            fn drop(&mut self) {
+                self.0.put_back();
+            }
+        }
+        let value = {
+            // SAFETY: in `drop` the slot is borrowed mutably and its value initialised (invariant 1).
+            unsafe { &raw mut (*self.item.as_ptr()).value }
+        };
+        let kind = self.kind();
+        let _put_back = PutBack(self);
+        match &kind.life {
+            // SAFETY: initialised; never used again, for a slot of a value zone that is free holds no value.
+            None => unsafe { value.drop_in_place() },
+            // SAFETY: initialised, and ours alone.
+            Some(life) => life.dtor(unsafe { &mut *value }),
+        }
+    }
+}
+
+impl<T: Send + fmt::Debug + 'static> fmt::Debug for Slot<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}

@@ -1,0 +1,177 @@
+//! The one place that names atomics, locks and barriers: std, `no_std` or loom.
+//!
+//! # The asymmetric barrier
+//!
+//! The owner of a cache publishes its new length and then looks at the `revoked` flag; the collector raises the
+//! flag and then reads the length (see `cache.rs`). Each needs its store to be visible before its load. The
+//! owner runs on every allocation and every free, the collector hardly ever, so the whole cost is put on the
+//! collector: [`light_barrier`] is for the compiler only, and [`heavy_barrier`] makes every running thread of
+//! the process execute a full fence (`membarrier(2)`). Where that system call is missing, caches are retired
+//! from the start and every operation takes the cache's lock ([`barriers_available`]). Under loom, Miri and on
+//! systems other than Linux both barriers are sequentially consistent fences, which is the textbook form.
+
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
+
+#[cfg(not(loom))]
+pub(crate) use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+#[cfg(all(not(loom), any(miri, not(all(target_os = "linux", feature = "std")))))]
+use core::sync::atomic::fence;
+
+/// True when fences are symmetric: nothing to ask of the system.
+#[cfg(any(loom, miri, not(all(target_os = "linux", feature = "std"))))]
+mod barrier {
+    use super::{Ordering, fence};
+
+    /// Owner's side.
+    #[inline(always)]
+    pub(crate) fn light_barrier() {
+        fence(Ordering::SeqCst);
+    }
+
+    /// Collector's side.
+    pub(crate) fn heavy_barrier() {
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether [`heavy_barrier`] works here.
+    pub(crate) fn barriers_available() -> bool {
+        true
+    }
+}
+
+#[cfg(not(any(loom, miri, not(all(target_os = "linux", feature = "std")))))]
+#[allow(unsafe_code)]
+mod barrier {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{Ordering, compiler_fence, fence};
+
+    /// Owner's side.
+    #[inline(always)]
+    pub(crate) fn light_barrier() {
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Collector's side.
+    pub(crate) fn heavy_barrier() {
+        fence(Ordering::SeqCst);
+        let done = membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+        // Registration succeeded, or no cache is ever open to the fast path; the call has no other failure.
+        assert!(done, "membarrier(2) stopped working after it was registered");
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether [`heavy_barrier`] works here.
+    pub(crate) fn barriers_available() -> bool {
+        static REGISTERED: OnceLock<bool> = OnceLock::new();
+        *REGISTERED.get_or_init(|| membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED))
+    }
+
+    fn membarrier(command: libc::c_int) -> bool {
+        // SAFETY: the call takes no pointers.
+        let result = unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) };
+        result == 0
+    }
+}
+
+pub(crate) use barrier::{barriers_available, heavy_barrier, light_barrier};
+
+#[cfg(loom)]
+mod mutex {
+    /// A lock whose poison is ignored: every critical section here leaves its data whole at each step.
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Mutex(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+            self.0.lock().unwrap()
+        }
+    }
+}
+
+#[cfg(all(feature = "std", not(loom)))]
+mod mutex {
+    use std::sync::{MutexGuard, PoisonError};
+
+    /// A lock whose poison is ignored: every critical section here leaves its data whole at each step.
+    pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Mutex(std::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+}
+
+#[cfg(all(not(feature = "std"), not(loom)))]
+#[allow(unsafe_code)]
+mod mutex {
+    use core::cell::UnsafeCell;
+    use core::hint::spin_loop;
+    use core::ops::{Deref, DerefMut};
+    use core::sync::atomic::{AtomicBool, Ordering};
+
+    /// A spin lock, for targets without threads to park.
+    ///
+    /// # Invariants
+    /// 1. `value` is reached only through a `Guard`, and there is at most one while `held` is true.
+    pub(crate) struct Mutex<T> {
+        held: AtomicBool,
+        value: UnsafeCell<T>,
+    }
+
+    // SAFETY: invariant 1 hands the value to one thread at a time, so `T: Send` is enough for both.
+    unsafe impl<T: Send> Send for Mutex<T> {}
+    // SAFETY: as above.
+    unsafe impl<T: Send> Sync for Mutex<T> {}
+
+    impl<T> Mutex<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Mutex { held: AtomicBool::new(false), value: UnsafeCell::new(value) }
+        }
+
+        pub(crate) fn lock(&self) -> Guard<'_, T> {
+            // Acquire pairs with the Release in `Guard::drop`.
+            while self.held.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err()
+            {
+                spin_loop();
+            }
+            Guard(self)
+        }
+    }
+
+    pub(crate) struct Guard<'a, T>(&'a Mutex<T>);
+
+    impl<T> Deref for Guard<'_, T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            // SAFETY: this guard is the only one (invariant 1).
+            unsafe { &*self.0.value.get() }
+        }
+    }
+
+    impl<T> DerefMut for Guard<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            // SAFETY: this guard is the only one (invariant 1), borrowed mutably.
+            unsafe { &mut *self.0.value.get() }
+        }
+    }
+
+    impl<T> Drop for Guard<'_, T> {
+        fn drop(&mut self) {
+            // Release pairs with the Acquire in `Mutex::lock`.
+            self.0.held.store(false, Ordering::Release);
+        }
+    }
+}
+
+pub(crate) use mutex::Mutex;
