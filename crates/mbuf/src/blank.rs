@@ -1,0 +1,219 @@
+//! Reserving: every operation that needs memory takes all of it here before it changes anything.
+
+use crate::config::{COPY_BREAK, Class, MHLEN, MJUM16BYTES, MLEN};
+use crate::error::{AllocError, BoundsError, OpError};
+use crate::pool::Shared;
+use crate::raw::{Mbuf, RawMbuf, Run};
+
+/// Where the first byte goes.
+#[derive(Clone, Copy)]
+pub(crate) struct Front {
+    /// Bytes in front if the first segment is inline.
+    pub(crate) inline: usize,
+    /// Bytes in front if it has storage.
+    pub(crate) storage: usize,
+}
+
+impl Front {
+    pub(crate) const NONE: Front = Front { inline: 0, storage: 0 };
+
+    /// What the pool gives by default.
+    pub(crate) fn default_of(shared: &Shared) -> Front {
+        Front { inline: crate::raw::inline_headroom(shared.headroom), storage: shared.headroom }
+    }
+
+    /// Exactly this many bytes.
+    pub(crate) fn exactly(bytes: usize) -> Front {
+        Front { inline: bytes, storage: bytes }
+    }
+}
+
+/// Inline bytes of an mbuf with or without a packet header.
+pub(crate) const fn inline_capacity(header: bool) -> usize {
+    if header { MHLEN } else { MLEN }
+}
+
+/// Empty segments with room for `len` bytes, the first with a packet header if asked, and with bytes in front. The
+/// room of all but the last is to be used up, so that none stays empty.
+pub(crate) fn blank(shared: &Shared, len: usize, header: bool, front: Front) -> Result<Run, AllocError> {
+    let mut run = Run::new();
+    let mut left = len;
+    while left > 0 || run.is_empty() {
+        let (header, front) = if run.is_empty() { (header, front) } else { (false, Front::NONE) };
+        let mbuf = blank_one(shared, left, header, front)?;
+        left = left.saturating_sub(mbuf.tailroom());
+        run.push_back(mbuf);
+    }
+    Ok(run)
+}
+
+/// One empty segment, with room for `len` bytes unless they are more than a page.
+fn blank_one(shared: &Shared, len: usize, header: bool, front: Front) -> Result<Mbuf, AllocError> {
+    if front.inline.saturating_add(len) <= inline_capacity(header) {
+        let mut mbuf = shared.inline(header)?;
+        mbuf.place(front.inline);
+        return Ok(mbuf);
+    }
+    let wanted = front.storage.saturating_add(len);
+    let at_least = Class::for_len(front.storage + 1).unwrap_or(Class::Jumbo16);
+    let class = if wanted <= Class::Cluster.size() { Class::Cluster } else { Class::Page };
+    let mbuf = match shared.with_class(class.max(at_least), header) {
+        // Two clusters do as well as a page.
+        Err(_) if class == Class::Page && at_least == Class::Cluster => shared.with_class(Class::Cluster, header),
+        other => other,
+    };
+    let mut mbuf = mbuf?;
+    mbuf.place(front.storage.min(mbuf.capacity() - 1));
+    Ok(mbuf)
+}
+
+/// One empty segment with room for `len` contiguous bytes behind `headroom`, both exactly.
+pub(crate) fn contiguous(shared: &Shared, header: bool, len: usize, headroom: usize) -> Result<Mbuf, OpError> {
+    let max = MJUM16BYTES;
+    let need = len.checked_add(headroom).ok_or(OpError::TooLong { len, max })?;
+    let mut mbuf = if need <= inline_capacity(header) {
+        shared.inline(header)?
+    } else {
+        let class = Class::for_len(need).ok_or(OpError::TooLong { len: need, max })?;
+        shared.with_class(class, header)?
+    };
+    mbuf.place(headroom);
+    Ok(mbuf)
+}
+
+/// One empty segment with room for `len` contiguous bytes, and in front what room there is, up to the default.
+pub(crate) fn contiguous_soft(shared: &Shared, header: bool, len: usize) -> Result<Mbuf, OpError> {
+    let front = Front::default_of(shared);
+    let (size, front) = if len <= inline_capacity(header) {
+        (inline_capacity(header), front.inline)
+    } else {
+        let class = Class::for_len(len).ok_or(OpError::TooLong { len, max: MJUM16BYTES })?;
+        (class.size(), front.storage)
+    };
+    // A multiple of eight, so that what follows stays as aligned as it may be.
+    contiguous(shared, header, len, front.min((size - len) & !7))
+}
+
+/// Bytes that come in pieces.
+pub(crate) struct Source<'b, I> {
+    pieces: I,
+    piece: &'b [u8],
+}
+
+impl<'b, I: Iterator<Item = &'b [u8]>> Source<'b, I> {
+    pub(crate) fn new(pieces: I) -> Self {
+        Source { pieces, piece: &[] }
+    }
+
+    /// Copies the next bytes. If the source ends early, the rest is zeroed.
+    pub(crate) fn copy_to(&mut self, mut place: &mut [u8]) {
+        while !place.is_empty() {
+            if self.piece.is_empty() {
+                let Some(piece) = self.pieces.next() else { return place.fill(0) };
+                self.piece = piece;
+                continue;
+            }
+            let n = place.len().min(self.piece.len());
+            let (now, rest) = place.split_at_mut(n);
+            let (piece, left) = self.piece.split_at(n);
+            now.copy_from_slice(piece);
+            place = rest;
+            self.piece = left;
+        }
+    }
+
+    /// Copies the next `n` bytes into the tailroom of the segments, one after the other.
+    pub(crate) fn fill(&mut self, run: &mut Run, n: usize) {
+        let mut left = n;
+        for seg in run.segs_mut() {
+            let k = left.min(seg.tailroom());
+            left -= k;
+            if let Some(place) = seg.grow_back(k) {
+                self.copy_to(place);
+            }
+        }
+        debug_assert_eq!(left, 0, "there was room for all");
+    }
+}
+
+/// Moves `n` bytes from the front of a list behind the window of `into`, which has room for them. Segments that
+/// become empty go into the trash.
+pub(crate) fn absorb(into: &mut Mbuf, from: &mut Run, trash: &mut crate::raw::Trash, mut n: usize) {
+    while n > 0 {
+        let Some(mut first) = from.pop_front() else { return };
+        let k = n.min(first.len());
+        if let Some(place) = into.edit().grow_back(k) {
+            place.copy_from_slice(&first.bytes()[..k]);
+        }
+        n -= k;
+        if k < first.len() {
+            first.edit().trim_front(k);
+            from.push_front(first);
+        } else {
+            trash.push(first);
+        }
+    }
+}
+
+/// Makes `head`, which is empty and can carry a header, the carrier of the header for `run`, if the first segment of
+/// `run` cannot be it: inline data in its way moves into `head`.
+pub(crate) fn rehead(mut head: Mbuf, run: &mut Run, trash: &mut crate::raw::Trash, header: bool) {
+    let Some(first) = run.segs().next() else {
+        return run.push_front(head);
+    };
+    if !header || first.can_carry_header() {
+        return trash.push(head);
+    }
+    trash.push_storage(head.strip());
+    head.place(MLEN - MHLEN);
+    absorb(&mut head, run, trash, MHLEN);
+    run.push_front(head);
+}
+
+/// Whether copying is preferred to sharing.
+pub(crate) fn is_small(len: usize) -> bool {
+    len <= COPY_BREAK
+}
+
+/// A range of so many bytes, if it lies within `available`.
+pub(crate) fn bounds(offset: usize, len: usize, available: usize) -> Result<(), BoundsError> {
+    match offset.checked_add(len) {
+        Some(end) if end <= available => Ok(()),
+        _ => Err(BoundsError { offset, len, available }),
+    }
+}
+
+/// The sum of two lengths, if a chain can be so long.
+pub(crate) fn add_lengths(a: usize, b: usize) -> Result<usize, OpError> {
+    let max = u32::MAX as usize;
+    a.checked_add(b).filter(|&len| len <= max).ok_or(OpError::TooLong { len: a.saturating_add(b), max })
+}
+
+/// Start and length of a range, with open ends where the data begins and ends.
+pub(crate) fn resolve(range: impl core::ops::RangeBounds<usize>, available: usize) -> Result<(usize, usize), BoundsError> {
+    use core::ops::Bound;
+    let outside = |offset, len| BoundsError { offset, len, available };
+    let start = match range.start_bound() {
+        Bound::Included(&n) => n,
+        Bound::Excluded(&n) => n.checked_add(1).ok_or(outside(n, 0))?,
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(&n) => n.checked_add(1).ok_or(outside(start, n))?,
+        Bound::Excluded(&n) => n,
+        Bound::Unbounded => available.max(start),
+    };
+    let len = end.checked_sub(start).ok_or(outside(start, 0))?;
+    bounds(start, len, available)?;
+    Ok((start, len))
+}
+
+/// Segments of a list with the offset of each.
+pub(crate) fn offsets<'a>(segs: impl Iterator<Item = &'a RawMbuf>) -> impl Iterator<Item = (usize, &'a RawMbuf)> {
+    let mut offset = 0;
+    segs.map(move |seg| {
+        let at = offset;
+        offset += seg.len();
+        (at, seg)
+    })
+}

@@ -1,0 +1,161 @@
+//! Every error of the crate: small, copyable, with the numbers that tell what was asked and what there was.
+
+use core::error::Error;
+use core::fmt;
+
+use crate::config::Class;
+
+/// A range that does not lie within the packet or chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BoundsError {
+    /// First byte asked for.
+    pub offset: usize,
+    /// Bytes asked for.
+    pub len: usize,
+    /// Bytes there are.
+    pub available: usize,
+}
+
+impl fmt::Display for BoundsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BoundsError { offset, len, available } = self;
+        write!(f, "{len} bytes at offset {offset} are outside of {available} bytes")
+    }
+}
+
+impl Error for BoundsError {}
+
+/// What a pool keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Resource {
+    /// Mbufs.
+    Mbuf,
+    /// Storage of a size class.
+    Storage(Class),
+    /// Records of external storage.
+    External,
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Resource::Mbuf => "mbufs",
+            Resource::Storage(Class::Cluster) => "2 KiB clusters",
+            Resource::Storage(Class::Page) => "4 KiB clusters",
+            Resource::Storage(Class::Jumbo9) => "9 KiB clusters",
+            Resource::Storage(Class::Jumbo16) => "16 KiB clusters",
+            Resource::External => "external storage records",
+        })
+    }
+}
+
+/// The pool had nothing to give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AllocError {
+    /// What ran out.
+    pub resource: Resource,
+    /// The pool's limit on it, in buffers; `None` if memory ran out before a limit did.
+    pub limit: Option<usize>,
+}
+
+impl fmt::Display for AllocError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.limit {
+            Some(limit) => write!(f, "all {limit} {} of the pool are in use", self.resource),
+            None => write!(f, "no memory for {}", self.resource),
+        }
+    }
+}
+
+impl Error for AllocError {}
+
+/// Why an operation was refused. The packet or chain it was called on, and those it was given, are unchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpError {
+    /// A range lies outside of the data.
+    Bounds(BoundsError),
+    /// The pool is dry.
+    Alloc(AllocError),
+    /// More bytes than the operation can handle.
+    TooLong {
+        /// Bytes asked for.
+        len: usize,
+        /// Most bytes possible.
+        max: usize,
+    },
+    /// The data does not fit into so few segments.
+    TooManySegments {
+        /// Fewest segments possible.
+        needed: usize,
+        /// Segments allowed.
+        max: usize,
+    },
+    /// The storage has as many sharers as can be counted (2^31).
+    TooManySharers,
+    /// A tag refused to be copied.
+    Tag,
+}
+
+impl fmt::Display for OpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpError::Bounds(error) => error.fmt(f),
+            OpError::Alloc(error) => error.fmt(f),
+            OpError::TooLong { len, max } => write!(f, "{len} bytes are more than the {max} possible"),
+            OpError::TooManySegments { needed, max } => {
+                write!(f, "{needed} segments are needed, {max} allowed")
+            }
+            OpError::TooManySharers => f.write_str("the storage has too many sharers"),
+            OpError::Tag => f.write_str("a tag refused to be copied"),
+        }
+    }
+}
+
+impl Error for OpError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            OpError::Bounds(error) => Some(error),
+            OpError::Alloc(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<BoundsError> for OpError {
+    fn from(error: BoundsError) -> Self {
+        OpError::Bounds(error)
+    }
+}
+
+impl From<AllocError> for OpError {
+    fn from(error: AllocError) -> Self {
+        OpError::Alloc(error)
+    }
+}
+
+/// Settings from which no pool can be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The default headroom leaves no room for data in a cluster.
+    Headroom {
+        /// Bytes asked for.
+        asked: usize,
+        /// Most bytes possible.
+        max: usize,
+    },
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::Headroom { asked, max } => {
+                write!(f, "a headroom of {asked} bytes is more than the {max} that leave room for data in a cluster")
+            }
+        }
+    }
+}
+
+impl Error for BuildError {}

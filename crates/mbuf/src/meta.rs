@@ -1,0 +1,141 @@
+//! What a packet header says beside lengths: plain data, carried for drivers and stacks.
+
+/// Metadata of a packet.
+///
+/// The library carries these fields and gives them no meaning of its own. Sharing, duplicating and splitting copy
+/// them; concatenation keeps those of the first packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct Meta {
+    /// Interface the packet was received on, or is to leave by (`rcvif`).
+    pub interface: u32,
+    /// Checksum offload flags (`csum_flags`).
+    pub checksum_flags: u32,
+    /// Checksum offload data: a start offset, or the sum that hardware computed (`csum_data`).
+    pub checksum_data: u32,
+    /// TCP segment size for segmentation offload, in bytes (`tso_segsz`).
+    pub tso_segment: u16,
+    /// VLAN tag control information (`ether_vtag`).
+    pub vlan_tag: u16,
+    /// Flow identifier, such as an RSS hash (`flowid`).
+    pub flow_id: u32,
+    /// What `flow_id` is a hash of (`rsstype`).
+    pub hash_type: u8,
+    /// Precision of `timestamp`: 0 none, otherwise the driver's business.
+    pub timestamp_kind: u8,
+    /// Link-level header, in bytes.
+    pub l2_len: u8,
+    /// Transport header, in bytes.
+    pub l4_len: u8,
+    /// Network header, in bytes.
+    pub l3_len: u16,
+    /// The user's.
+    pub priority: u16,
+    /// Time of reception in nanoseconds, of whatever clock the driver uses (`rcv_tstmp`).
+    pub timestamp: u64,
+    /// Eight bytes for the user that stay with the packet.
+    pub user: [u8; 8],
+    /// Eight bytes for the layer that has the packet; the next layer may overwrite them.
+    pub scratch: [u8; 8],
+}
+
+impl Meta {
+    /// All zero.
+    pub const EMPTY: Self = Meta {
+        interface: 0,
+        checksum_flags: 0,
+        checksum_data: 0,
+        tso_segment: 0,
+        vlan_tag: 0,
+        flow_id: 0,
+        hash_type: 0,
+        timestamp_kind: 0,
+        l2_len: 0,
+        l4_len: 0,
+        l3_len: 0,
+        priority: 0,
+        timestamp: 0,
+        user: [0; 8],
+        scratch: [0; 8],
+    };
+}
+
+impl Default for Meta {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
+/// What an mbuf holds (`m_type`): bookkeeping for statistics and for stacks that mix data and control.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum MbufType {
+    /// Dynamic data (`MT_DATA`).
+    #[default]
+    Data = 1,
+    /// A packet header (`MT_HEADER`).
+    Header = 2,
+    /// A socket name (`MT_SONAME`).
+    SocketName = 3,
+    /// Ancillary data (`MT_CONTROL`).
+    Control = 4,
+    /// Out-of-band data (`MT_OOBDATA`).
+    OutOfBand = 5,
+}
+
+impl MbufType {
+    pub(crate) fn from_bits(bits: u8) -> Self {
+        match bits {
+            2 => MbufType::Header,
+            3 => MbufType::SocketName,
+            4 => MbufType::Control,
+            5 => MbufType::OutOfBand,
+            _ => MbufType::Data,
+        }
+    }
+}
+
+/// Flags of a segment that stacks and drivers set (`m_flags`). Sixteen bits; those without a name are the user's
+/// protocol flags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Flags(pub u16);
+
+impl Flags {
+    /// Last segment of a record (`M_EOR`).
+    pub const END_OF_RECORD: Flags = Flags(1);
+    /// Sent or received as a link-level broadcast (`M_BCAST`).
+    pub const BROADCAST: Flags = Flags(1 << 1);
+    /// Sent or received as a link-level multicast (`M_MCAST`).
+    pub const MULTICAST: Flags = Flags(1 << 2);
+    /// Not for us (`M_PROMISC`).
+    pub const PROMISCUOUS: Flags = Flags(1 << 3);
+    /// `Meta::vlan_tag` is valid (`M_VLANTAG`).
+    pub const VLAN_TAG: Flags = Flags(1 << 4);
+    /// All protocol flags (`M_PROTO1` …): to be cleared when a packet is handed to another layer.
+    pub const PROTOCOL: Flags = Flags(0xffe0);
+
+    /// The n-th protocol flag, 0 to 10 (`M_PROTO1` is 0).
+    ///
+    /// # Panics
+    /// If `n` is over 10.
+    pub const fn protocol(n: u32) -> Flags {
+        assert!(n <= 10, "there are eleven protocol flags");
+        Flags(1 << (5 + n))
+    }
+
+    /// Whether all flags of `other` are set.
+    pub const fn contains(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// These flags and those.
+    pub const fn with(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+
+    /// These flags without those.
+    pub const fn without(self, other: Flags) -> Flags {
+        Flags(self.0 & !other.0)
+    }
+}

@@ -1,0 +1,167 @@
+//! Copying bytes out, and comparing them.
+
+use alloc::vec::Vec;
+use core::ops::RangeBounds;
+
+use crate::blank::bounds;
+use crate::error::BoundsError;
+use crate::raw::{Chain, Head};
+
+/// Reading bytes.
+impl<H: Head> Chain<H> {
+    /// Copies the bytes from `offset` on into `out`, which they have to fill.
+    ///
+    /// # Errors
+    /// [`BoundsError`] if there are not so many; `out` is unchanged.
+    /// # Cost
+    /// O(segments up to the end); copies.
+    /// # BSD
+    /// `m_copydata`. Differs: an error, not a crash.
+    #[doc(alias = "m_copydata")]
+    #[doc(alias = "rte_pktmbuf_read")]
+    #[inline]
+    pub fn read_at(&self, offset: usize, out: &mut [u8]) -> Result<(), BoundsError> {
+        if let Some(bytes) = self.first().bytes().get(offset..)
+            && let Some(bytes) = bytes.get(..out.len())
+        {
+            out.copy_from_slice(bytes);
+            return Ok(());
+        }
+        let mut place = out;
+        for piece in self.pieces(offset, place.len())? {
+            let (now, rest) = place.split_at_mut(piece.len());
+            now.copy_from_slice(piece);
+            place = rest;
+        }
+        Ok(())
+    }
+
+    /// The `N` bytes from `offset` on: for header fields.
+    ///
+    /// ```
+    /// # use mbuf::{Packet, Pool};
+    /// let packet = Packet::from_slice(&Pool::new(), &[0x45, 0, 0, 20])?;
+    /// assert_eq!(u16::from_be_bytes(packet.read_array(2)?), 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`BoundsError`] if there are not so many.
+    #[inline]
+    pub fn read_array<const N: usize>(&self, offset: usize) -> Result<[u8; N], BoundsError> {
+        let mut out = [0; N];
+        self.read_at(offset, &mut out)?;
+        Ok(out)
+    }
+
+    /// Copies all bytes.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.total());
+        for seg in self.segs() {
+            bytes.extend_from_slice(seg.bytes());
+        }
+        bytes
+    }
+
+    /// Whether the bytes of a range are these.
+    ///
+    /// # Errors
+    /// [`BoundsError`] if the range lies outside.
+    /// # BSD
+    /// Mynewt's `os_mbuf_cmpf`.
+    pub fn range_eq(&self, range: impl RangeBounds<usize>, bytes: &[u8]) -> Result<bool, BoundsError> {
+        let mut left = bytes;
+        let pieces = self.slices(range)?;
+        for piece in pieces {
+            let Some((now, rest)) = left.split_at_checked(piece.len()) else { return Ok(false) };
+            if now != piece {
+                return Ok(false);
+            }
+            left = rest;
+        }
+        Ok(left.is_empty())
+    }
+
+    /// The offset of the first occurrence of `needle` at or behind `from`.
+    ///
+    /// # Cost
+    /// O(bytes × needle) at worst; allocates nothing.
+    pub fn find_bytes(&self, from: usize, needle: &[u8]) -> Option<usize> {
+        let total = self.total();
+        bounds(from, needle.len(), total).ok()?;
+        let Some((&first, _)) = needle.split_first() else { return Some(from) };
+        let mut offset = from;
+        for piece in self.pieces(from, total - from).ok()? {
+            for (i, _) in piece.iter().enumerate().filter(|&(_, &byte)| byte == first) {
+                let at = offset + i;
+                if self.range_eq(at..at.saturating_add(needle.len()), needle) == Ok(true) {
+                    return Some(at);
+                }
+            }
+            offset += piece.len();
+        }
+        None
+    }
+}
+
+/// Same bytes, however they are segmented.
+impl<H: Head, K: Head> PartialEq<Chain<K>> for Chain<H> {
+    fn eq(&self, other: &Chain<K>) -> bool {
+        let mut mine = self.segs().map(|seg| seg.bytes());
+        let mut theirs = other.segs().map(|seg| seg.bytes());
+        let (mut a, mut b): (&[u8], &[u8]) = (&[], &[]);
+        loop {
+            if a.is_empty() {
+                match mine.next() {
+                    Some(next) => a = next,
+                    None => return b.is_empty() && theirs.all(<[u8]>::is_empty),
+                }
+                continue;
+            }
+            if b.is_empty() {
+                match theirs.next() {
+                    Some(next) => b = next,
+                    None => return false,
+                }
+                continue;
+            }
+            let n = a.len().min(b.len());
+            if a[..n] != b[..n] {
+                return false;
+            }
+            (a, b) = (&a[n..], &b[n..]);
+        }
+    }
+}
+
+impl<H: Head> Eq for Chain<H> {}
+
+impl<H: Head> PartialEq<[u8]> for Chain<H> {
+    fn eq(&self, bytes: &[u8]) -> bool {
+        self.range_eq(.., bytes) == Ok(true)
+    }
+}
+
+impl<H: Head> PartialEq<&[u8]> for Chain<H> {
+    fn eq(&self, bytes: &&[u8]) -> bool {
+        *self == **bytes
+    }
+}
+
+impl<H: Head, const N: usize> PartialEq<[u8; N]> for Chain<H> {
+    fn eq(&self, bytes: &[u8; N]) -> bool {
+        *self == bytes[..]
+    }
+}
+
+impl<H: Head, const N: usize> PartialEq<&[u8; N]> for Chain<H> {
+    fn eq(&self, bytes: &&[u8; N]) -> bool {
+        *self == bytes[..]
+    }
+}
+
+impl<H: Head> PartialEq<Vec<u8>> for Chain<H> {
+    fn eq(&self, bytes: &Vec<u8>) -> bool {
+        *self == bytes[..]
+    }
+}

@@ -1,0 +1,214 @@
+//! Making bytes contiguous.
+
+use core::ops::RangeBounds;
+
+use crate::blank::{absorb, bounds, contiguous, contiguous_soft, offsets, resolve};
+use crate::error::{BoundsError, OpError};
+use crate::raw::{Chain, Head, Mbuf, Run};
+
+/// Contiguous bytes.
+impl<H: Head> Chain<H> {
+    /// Makes the first `n` bytes contiguous and returns them.
+    ///
+    /// ```text
+    /// before 5   [abc··]─[defg]─[h]
+    /// after      [abcde]─[  fg]─[h]         room behind the first segment, otherwise a new one
+    /// ```
+    ///
+    /// # Errors
+    /// [`OpError::Bounds`] if there are fewer bytes, [`OpError::Alloc`], [`OpError::TooLong`] over 16 KiB. Nothing
+    /// changed.
+    /// # Cost
+    /// Free if they are contiguous already, whatever storage they are in. Otherwise O(segments that hold the first
+    /// `n` bytes); copies at most `n` bytes, takes at most one mbuf. Segments that become empty are freed.
+    /// # BSD
+    /// `m_pullup`. Differs: the packet survives a failure; bytes that are contiguous stay where they are; exact fits
+    /// are used; up to 16 KiB; no bytes beyond `n` are moved.
+    #[doc(alias = "m_pullup")]
+    #[doc(alias = "m_ensure_contig")]
+    #[doc(alias = "pskb_may_pull")]
+    #[inline]
+    pub fn make_contiguous(&mut self, n: usize) -> Result<&[u8], OpError> {
+        if n > self.first().len() {
+            self.gather(n, None)?;
+        }
+        Ok(&self.first().bytes()[..n])
+    }
+
+    /// Makes the first `n` bytes contiguous, with at least `room` writable bytes of headroom in front of them.
+    ///
+    /// # Errors
+    /// As [`make_contiguous`](Self::make_contiguous), for `n + room` bytes.
+    /// # Cost
+    /// Free if it is so already. Otherwise as [`make_contiguous`](Self::make_contiguous).
+    /// # BSD
+    /// `m_copyup`. Differs: copies only if it has to; the packet survives a failure.
+    #[doc(alias = "m_copyup")]
+    pub fn make_contiguous_with_headroom(&mut self, n: usize, room: usize) -> Result<&[u8], OpError> {
+        if n > self.first().len() || room > self.first().headroom() {
+            self.gather(n, Some(room))?;
+        }
+        Ok(&self.first().bytes()[..n])
+    }
+
+    #[cold]
+    fn gather(&mut self, n: usize, room: Option<usize>) -> Result<(), OpError> {
+        let total = self.total();
+        bounds(0, n, total)?;
+        // If only headroom is asked for, it is that of a byte: no segment stays empty.
+        let n = n.max(1).min(total);
+        let first = self.first();
+        let have = first.len();
+        let span = n.max(have);
+        if first.is_writable() && room.unwrap_or(0).saturating_add(span) <= first.capacity() {
+            let front = first.headroom();
+            if first.tailroom() < span - have || front < room.unwrap_or(0) {
+                // Keep as much of the headroom as possible.
+                let front = room.unwrap_or(front.min(first.capacity() - span));
+                self.first_mut().slide(front);
+            }
+            self.edit(total, |run, trash| {
+                let Some(mut head) = run.pop_front() else { return };
+                absorb(&mut head, run, trash, span - have);
+                run.push_front(head);
+            });
+            return Ok(());
+        }
+        let shared = self.shared();
+        let fresh = match room {
+            None => contiguous_soft(shared, H::HEADER, n),
+            Some(room) => contiguous(shared, H::HEADER, n, room),
+        };
+        let fresh = match fresh {
+            Ok(fresh) => fresh,
+            Err(error) => {
+                shared.ops.pullup_failures.add(1);
+                return Err(error);
+            }
+        };
+        shared.ops.pullups.add(1);
+        let mut fresh = self.like_first(fresh);
+        self.edit(total, |run, trash| {
+            if n == 0 {
+                // An empty chain's segment is replaced.
+                trash.append(core::mem::take(run));
+            }
+            absorb(&mut fresh, run, trash, n);
+            run.push_front(fresh);
+        });
+        Ok(())
+    }
+
+    /// An mbuf with type and flags of the first segment.
+    pub(super) fn like_first(&self, mut mbuf: Mbuf) -> Mbuf {
+        mbuf.edit().set_type(self.first().type_bits());
+        mbuf.edit().set_user_flags(self.first().user_flags());
+        mbuf
+    }
+
+    /// Makes a range contiguous and returns it. Bytes in front of it do not move.
+    ///
+    /// ```text
+    /// before 4..8   [abc]─[def]─[gh]─[ij]
+    /// after         [abc]─[d]─[efgh]─[ij]    or, with room behind `def`:  [abc]─[defgh]─[ij]
+    /// ```
+    ///
+    /// # Errors
+    /// As [`make_contiguous`](Self::make_contiguous), for the length of the range.
+    /// # Cost
+    /// Free if it is contiguous already. Otherwise O(segments up to its end); copies at most its bytes, takes at most
+    /// one mbuf.
+    /// # BSD
+    /// `m_pulldown`. Differs: the packet survives a failure; up to 16 KiB.
+    #[doc(alias = "m_pulldown")]
+    pub fn make_contiguous_at(&mut self, range: impl RangeBounds<usize>) -> Result<&[u8], OpError> {
+        let total = self.total();
+        let (start, len) = resolve(range, total)?;
+        if self.find(start, len).is_none() {
+            self.gather_at(start, len, total)?;
+        }
+        Ok(self.find(start, len).unwrap_or_default())
+    }
+
+    #[cold]
+    fn gather_at(&mut self, start: usize, len: usize, total: usize) -> Result<(), OpError> {
+        let found = offsets(self.segs()).enumerate().find(|(_, (at, seg))| start < at + seg.len());
+        let Some((index, (at, seg))) = found else {
+            return Err(BoundsError { offset: start, len, available: total }.into());
+        };
+        let within = start - at;
+        if index == 0 && within == 0 {
+            return self.gather(len, None);
+        }
+        let missing = len - (seg.len() - within);
+        let in_place = seg.is_writable() && seg.tailroom() >= missing;
+        let shared = self.shared();
+        let fresh = if in_place {
+            None
+        } else {
+            match contiguous_soft(shared, false, len) {
+                Ok(fresh) => Some(fresh),
+                Err(error) => {
+                    shared.ops.pullup_failures.add(1);
+                    return Err(error);
+                }
+            }
+        };
+        shared.ops.pullups.add(1);
+        self.edit(total, |run, trash| {
+            let mut front = Run::new();
+            for _ in 0..index {
+                if let Some(seg) = run.pop_front() {
+                    front.push_back(seg);
+                }
+            }
+            let Some(mut seg) = run.pop_front() else { return };
+            match fresh {
+                None => absorb(&mut seg, run, trash, missing),
+                Some(mut fresh) => {
+                    let moved = seg.len() - within;
+                    if let Some(place) = fresh.edit().grow_back(moved) {
+                        place.copy_from_slice(&seg.bytes()[within..]);
+                    }
+                    absorb(&mut fresh, run, trash, missing);
+                    run.push_front(fresh);
+                    seg.edit().trim_back(moved);
+                }
+            }
+            if seg.len() == 0 { trash.push(seg) } else { front.push_back(seg) }
+            front.append(core::mem::take(run));
+            *run = front;
+        });
+        Ok(())
+    }
+
+    /// A range, if it lies within one segment. Moves nothing.
+    ///
+    /// # Cost
+    /// O(segments up to the range).
+    #[inline]
+    pub fn contiguous(&self, range: impl RangeBounds<usize>) -> Option<&[u8]> {
+        let first = self.first();
+        let (start, len) = match resolve((range.start_bound(), range.end_bound()), first.len()) {
+            // The common case, without a walk. Open ends are those of the whole chain.
+            Ok(found) if !matches!(range.end_bound(), core::ops::Bound::Unbounded) => found,
+            _ => resolve(range, self.total()).ok()?,
+        };
+        self.find(start, len)
+    }
+
+    /// A range within one segment.
+    #[inline]
+    fn find(&self, start: usize, len: usize) -> Option<&[u8]> {
+        let mut offset = start;
+        for seg in self.segs() {
+            if let Some(rest) = seg.bytes().get(offset..)
+                && (!rest.is_empty() || len == 0)
+            {
+                return rest.get(..len);
+            }
+            offset -= seg.len();
+        }
+        None
+    }
+}

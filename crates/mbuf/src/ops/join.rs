@@ -1,0 +1,267 @@
+//! Growing: at the front, at the back, by bytes and by chains.
+
+use crate::blank::{
+    Front, Source, add_lengths, blank, contiguous, contiguous_soft, inline_capacity, is_small, rehead,
+};
+use crate::config::{Class, MJUM16BYTES};
+use crate::error::{AllocError, OpError};
+use crate::raw::{Chain, Head, Run};
+
+/// Growing.
+impl<H: Head> Chain<H> {
+    /// Extends the data to the front by `n` contiguous bytes and returns them, to be written: they hold old data.
+    ///
+    /// ```text
+    /// with headroom     [··abc]─[de]    →   [nnabc]─[de]
+    /// without           [abc]─[de]      →   [··nn]─[abc]─[de]
+    /// ```
+    ///
+    /// # Errors
+    /// [`OpError::Alloc`], [`OpError::TooLong`] over 16 KiB or if there would be over 4 GiB. Nothing changed.
+    /// # Cost
+    /// O(1). Without enough headroom in storage of its own, one mbuf, with a cluster if `n` is over
+    /// [`MHLEN`](crate::MHLEN) (headerless: [`MLEN`](crate::MLEN)).
+    /// # BSD
+    /// `M_PREPEND`, `m_prepend`. Differs: lengths are checked, the chain survives a failure, the total is kept.
+    #[doc(alias = "m_prepend")]
+    #[doc(alias = "M_PREPEND")]
+    #[doc(alias = "rte_pktmbuf_prepend")]
+    #[doc(alias = "skb_push")]
+    #[inline]
+    pub fn prepend(&mut self, n: usize) -> Result<&mut [u8], OpError> {
+        let total = add_lengths(self.total(), n)?;
+        if n > self.first().headroom() {
+            return self.prepend_mbuf(n, total);
+        }
+        self.set_total(total);
+        Ok(self.first_mut().grow_front(n).unwrap_or_default())
+    }
+
+    #[cold]
+    fn prepend_mbuf(&mut self, n: usize, total: usize) -> Result<&mut [u8], OpError> {
+        let ops = &self.shared().ops;
+        // At the end of its area, so that what is put in front later finds room.
+        let front = match Class::for_len(n) {
+            _ if n <= inline_capacity(H::HEADER) => inline_capacity(H::HEADER) - n,
+            Some(class) => class.size() - n,
+            None => return Err(OpError::TooLong { len: n, max: MJUM16BYTES }),
+        };
+        let mut fresh = match contiguous(self.shared(), H::HEADER, n, front & !7) {
+            Ok(fresh) => fresh,
+            Err(error) => {
+                ops.prepend_failures.add(1);
+                return Err(error);
+            }
+        };
+        ops.prepends.add(1);
+        fresh.edit().set_type(self.first().type_bits());
+        fresh.edit().set_user_flags(self.first().user_flags());
+        let _ = fresh.edit().grow_back(n);
+        self.edit(total, |run, trash| {
+            if let Some(head) = run.pop_front() {
+                // An empty chain has an empty segment, which has to go.
+                if head.len() == 0 { trash.push(head) } else { run.push_front(head) }
+            }
+            run.push_front(fresh);
+        });
+        // A fresh segment of `n` bytes.
+        Ok(self.first_mut().bytes_mut().unwrap_or_default())
+    }
+
+    /// Puts bytes in front.
+    ///
+    /// # Errors
+    /// As [`prepend`](Self::prepend).
+    #[inline]
+    pub fn prepend_slice(&mut self, bytes: &[u8]) -> Result<(), OpError> {
+        self.prepend(bytes.len())?.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Puts bytes behind: into the tailroom of the last segment, then into new ones.
+    ///
+    /// # Errors
+    /// [`OpError::Alloc`], [`OpError::TooLong`] over 4 GiB. Nothing changed.
+    /// # Cost
+    /// Copies the bytes. O(1) to find the end of a packet, O(segments) of a headerless chain.
+    /// # BSD
+    /// `m_append`. Differs: all or nothing; the last segment is filled to the brim.
+    #[doc(alias = "m_append")]
+    #[inline]
+    pub fn extend_from_slice(&mut self, bytes: &[u8]) -> Result<(), OpError> {
+        let total = add_lengths(self.total(), bytes.len())?;
+        if let Some(place) = self.last_mut().grow_back(bytes.len()) {
+            place.copy_from_slice(bytes);
+            self.set_total(total);
+            return Ok(());
+        }
+        self.extend_far(bytes.len(), core::iter::once(bytes))
+    }
+
+    /// Puts `n` zero bytes behind.
+    ///
+    /// # Errors
+    /// As [`extend_from_slice`](Self::extend_from_slice).
+    pub fn extend_zeroed(&mut self, n: usize) -> Result<(), OpError> {
+        add_lengths(self.total(), n)?;
+        self.extend_far(n, zeros(n))
+    }
+
+    /// Pads with zero bytes to a minimum length. Chains that are long enough stay as they are.
+    ///
+    /// # Errors
+    /// As [`extend_from_slice`](Self::extend_from_slice).
+    /// # BSD
+    /// `m_devpad`. Differs: any length.
+    #[doc(alias = "m_devpad")]
+    pub fn pad_to(&mut self, min: usize) -> Result<(), OpError> {
+        self.extend_zeroed(min.saturating_sub(self.total()))
+    }
+
+    /// Extends the data to the back by `n` contiguous bytes and returns them, to be written: they hold old data.
+    ///
+    /// # Errors
+    /// [`OpError::Alloc`], [`OpError::TooLong`] over 16 KiB or if there would be over 4 GiB. Nothing changed.
+    /// # Cost
+    /// As [`extend_from_slice`](Self::extend_from_slice), without the copy; one mbuf if the tailroom is too small.
+    #[doc(alias = "rte_pktmbuf_append")]
+    #[doc(alias = "skb_put")]
+    #[inline]
+    pub fn extend(&mut self, n: usize) -> Result<&mut [u8], OpError> {
+        let total = add_lengths(self.total(), n)?;
+        if n <= self.last().tailroom() {
+            self.set_total(total);
+            return Ok(self.last_mut().grow_back(n).unwrap_or_default());
+        }
+        let empty = self.total() == 0;
+        let mut fresh = contiguous_soft(self.shared(), H::HEADER && empty, n)?;
+        let _ = fresh.edit().grow_back(n);
+        self.edit(total, |run, trash| {
+            if empty {
+                trash.append(core::mem::take(run));
+            }
+            run.push_back(fresh);
+        });
+        // A fresh segment of `n` bytes.
+        Ok(self.last_mut().bytes_mut().unwrap_or_default())
+    }
+
+    /// Puts `pieces`, which are `n` bytes, behind; lengths were checked.
+    #[cold]
+    fn extend_far<'b>(&mut self, n: usize, pieces: impl Iterator<Item = &'b [u8]>) -> Result<(), OpError> {
+        let more = self.reserve_back(n)?;
+        self.commit_back(more, &mut Source::new(pieces));
+        Ok(())
+    }
+
+    /// Takes the memory for `n` more bytes behind.
+    pub(super) fn reserve_back(&self, n: usize) -> Result<More, AllocError> {
+        let here = self.last().tailroom().min(n);
+        let replaces = here == 0 && self.total() == 0;
+        let blank = match n - here {
+            0 => Run::new(),
+            // An empty chain whose only segment has no room is replaced.
+            left if replaces => blank(self.shared(), left, H::HEADER, Front::default_of(self.shared()))?,
+            left => blank(self.shared(), left, false, Front::NONE)?,
+        };
+        Ok(More { here, replaces, blank, len: n })
+    }
+
+    /// Puts the bytes of a source behind, into what was taken for them.
+    pub(super) fn commit_back<'b>(&mut self, more: More, source: &mut Source<'b, impl Iterator<Item = &'b [u8]>>) {
+        let More { here, replaces, mut blank, len } = more;
+        let total = self.total() + len;
+        if let Some(place) = self.last_mut().grow_back(here) {
+            source.copy_to(place);
+        }
+        source.fill(&mut blank, len - here);
+        if blank.is_empty() {
+            return self.set_total(total);
+        }
+        self.edit(total, |run, trash| {
+            if replaces {
+                trash.append(core::mem::take(run));
+            }
+            run.append(blank);
+        });
+    }
+
+    /// Puts another chain behind, by linking its segments, or by copying if it is small and fits. Its packet header
+    /// (metadata, tags), if any, is dropped.
+    ///
+    /// ```text
+    /// [abc]─[de····]  and  [fg]      →  [abc]─[defg··]
+    /// [abc]─[de]      and  [fg]─[h]  →  [abc]─[de]─[fg]─[h]
+    /// ```
+    ///
+    /// # Errors
+    /// [`OpError::TooLong`] if both together are over 4 GiB, with the other chain. Nothing changed.
+    /// # Cost
+    /// O(1) for packets, O(segments) to find the end of headerless chains. Copies at most 256 bytes.
+    /// # BSD
+    /// `m_cat` (chains), `m_catpkt` (packets). Differs: exact fits are used, lengths are kept.
+    #[doc(alias = "m_cat")]
+    #[doc(alias = "m_catpkt")]
+    #[doc(alias = "rte_pktmbuf_chain")]
+    pub fn append<K: Head>(&mut self, other: Chain<K>) -> Result<(), (OpError, Chain<K>)> {
+        let more = other.total();
+        let total = match add_lengths(self.total(), more) {
+            Ok(total) => total,
+            Err(error) => return Err((error, other)),
+        };
+        if more == 0 {
+            return Ok(());
+        }
+        if is_small(more) && more <= self.last().tailroom() {
+            let mut offset = 0;
+            for seg in other.segs() {
+                if let Some(place) = self.last_mut().grow_back(seg.len()) {
+                    place.copy_from_slice(seg.bytes());
+                }
+                offset += seg.len();
+            }
+            debug_assert_eq!(offset, more);
+            self.set_total(total);
+            return Ok(());
+        }
+        let (mut more, header) = other.into_run();
+        self.edit(total, |run, trash| {
+            let head = run.pop_front();
+            match head {
+                Some(head) if head.len() == 0 => {
+                    rehead(head, &mut more, trash, H::HEADER);
+                    *run = more;
+                }
+                head => {
+                    if let Some(head) = head {
+                        run.push_front(head);
+                    }
+                    run.append(more);
+                }
+            }
+        });
+        drop(header);
+        Ok(())
+    }
+}
+
+/// Memory that was taken to extend a chain.
+pub(super) struct More {
+    /// Bytes that go into the last segment there is.
+    here: usize,
+    /// Whether the new segments take the place of the empty one there is.
+    replaces: bool,
+    blank: Run,
+    len: usize,
+}
+
+/// `n` zero bytes, in pieces.
+pub(super) fn zeros<'b>(n: usize) -> impl Iterator<Item = &'b [u8]> {
+    static ZEROS: [u8; 512] = [0; 512];
+    let mut left = n;
+    core::iter::from_fn(move || {
+        let k = left.min(ZEROS.len());
+        left -= k;
+        (k > 0).then(|| &ZEROS[..k])
+    })
+}

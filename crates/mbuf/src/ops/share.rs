@@ -1,0 +1,148 @@
+//! Copies: of handles, sharing storage, and of bytes.
+
+use core::ops::RangeBounds;
+
+use super::split::show_or_copy;
+use crate::blank::{Front, Source, add_lengths, blank, inline_capacity, resolve};
+use crate::config::MJUM16BYTES;
+use crate::error::OpError;
+use crate::raw::{Chain, Head, Run, StorageKind};
+
+/// Copies.
+impl<H: Head> Chain<H> {
+    /// Another chain that shows the same bytes. Storage is shared, inline data is copied. Packets get the same
+    /// metadata and flags, and copies of the tags.
+    ///
+    /// ```text
+    /// this  ─▶ [hdr│abc]─[·]──▶ storage, read-only while it has two holders
+    /// other ─▶ [hdr│abc]─[·]──────▲
+    /// ```
+    ///
+    /// While it is shared, storage has no headroom; the tailroom stays with this chain.
+    ///
+    /// # Errors
+    /// [`OpError::Alloc`], [`OpError::Tag`], [`OpError::TooManySharers`]. Nothing changed.
+    /// # Cost
+    /// One mbuf per segment; copies inline data only (at most 184 bytes a segment).
+    /// # BSD
+    /// `m_copypacket`.
+    #[doc(alias = "m_copypacket")]
+    #[doc(alias = "m_copym")]
+    #[doc(alias = "rte_pktmbuf_clone")]
+    #[inline]
+    pub fn share(&self) -> Result<Self, OpError> {
+        self.share_part(0, self.total())
+    }
+
+    /// Another chain that shows a range of the bytes; see [`share`](Self::share).
+    ///
+    /// # Errors
+    /// As [`share`](Self::share), and [`OpError::Bounds`].
+    /// # Cost
+    /// O(segments up to the end of the range); one mbuf per segment within it, or two.
+    /// # BSD
+    /// `m_copym`. Differs: an empty range is an empty chain; metadata go with any range.
+    #[doc(alias = "m_copym")]
+    #[doc(alias = "m_copy")]
+    #[doc(alias = "M_COPYALL")]
+    pub fn share_range(&self, range: impl RangeBounds<usize>) -> Result<Self, OpError> {
+        let (start, len) = resolve(range, self.total())?;
+        self.share_part(start, len)
+    }
+
+    fn share_part(&self, start: usize, len: usize) -> Result<Self, OpError> {
+        let shared = self.shared();
+        let copy = || {
+            let header = self.copy_header()?;
+            let mut run = Run::new();
+            if len == 0 {
+                // No reference for no bytes.
+                run.push_back(shared.inline(H::HEADER)?);
+            }
+            let (mut skip, mut left) = (start, len);
+            for seg in self.segs() {
+                if left == 0 {
+                    break;
+                }
+                if skip >= seg.len() {
+                    skip -= seg.len();
+                    continue;
+                }
+                let mut at = skip;
+                let end = seg.len().min(skip.saturating_add(left));
+                skip = 0;
+                loop {
+                    let first = run.is_empty();
+                    // Inline data that does not fit behind a packet header goes into two mbufs.
+                    let most = match seg.kind() {
+                        StorageKind::Inline => inline_capacity(H::HEADER && first),
+                        _ => usize::MAX,
+                    };
+                    let n = (end - at).min(most);
+                    run.push_back(show_or_copy(shared.inline(H::HEADER && first)?, seg, at, n)?);
+                    at += n;
+                    left -= n;
+                    if at == end {
+                        break;
+                    }
+                }
+            }
+            Ok(run.into(header, len))
+        };
+        let copy: Result<Self, OpError> = copy();
+        if copy.is_err() {
+            shared.ops.copy_failures.add(1);
+        }
+        copy
+    }
+
+    /// A copy of all bytes in memory of its own, in as few segments as their number needs, with the usual headroom.
+    /// Packets get the same metadata and flags, and copies of the tags.
+    ///
+    /// # Errors
+    /// [`OpError::Alloc`], [`OpError::Tag`].
+    /// # Cost
+    /// Copies all bytes; segments of at most 4 KiB.
+    /// # BSD
+    /// `m_dup`. Differs: any length and any segments; nothing is lost on failure.
+    #[doc(alias = "m_dup")]
+    #[doc(alias = "rte_pktmbuf_copy")]
+    #[doc(alias = "skb_copy")]
+    pub fn duplicate(&self) -> Result<Self, OpError> {
+        self.duplicate_behind(Front::default_of(self.shared()))
+    }
+
+    /// As [`duplicate`](Self::duplicate), with exactly `headroom` bytes in front.
+    ///
+    /// # Errors
+    /// As [`duplicate`](Self::duplicate), and [`OpError::TooLong`] if the headroom is 16 KiB or more.
+    #[doc(alias = "m_dup_pkt")]
+    pub fn duplicate_with_headroom(&self, headroom: usize) -> Result<Self, OpError> {
+        if headroom >= MJUM16BYTES {
+            return Err(OpError::TooLong { len: headroom, max: MJUM16BYTES - 1 });
+        }
+        self.duplicate_behind(Front::exactly(headroom))
+    }
+
+    fn duplicate_behind(&self, front: Front) -> Result<Self, OpError> {
+        let shared = self.shared();
+        let copy = || {
+            let len = add_lengths(self.total(), 0)?;
+            let header = self.copy_header()?;
+            let mut run = blank(shared, len, H::HEADER, front)?;
+            Source::new(self.segs().map(|seg| seg.bytes())).fill(&mut run, len);
+            for mut seg in run.segs_mut() {
+                seg.set_type(self.first().type_bits());
+            }
+            if let Some(mut first) = run.first_mut() {
+                first.set_user_flags(self.first().user_flags());
+            }
+            Ok(run.into(header, len))
+        };
+        let copy: Result<Self, OpError> = copy();
+        if copy.is_err() {
+            shared.ops.copy_failures.add(1);
+        }
+        copy
+    }
+}

@@ -1,0 +1,193 @@
+//! Cutting in two, taking out of the middle.
+
+use core::ops::RangeBounds;
+
+use crate::blank::{bounds, contiguous_soft, offsets, resolve};
+use crate::error::OpError;
+use crate::raw::{Chain, Head, Mbuf, Run, StorageKind};
+
+/// What a cut needs beside the segments that are there.
+enum Border {
+    /// Everything goes to the tail; this stays.
+    Front(Mbuf),
+    /// Nothing goes to the tail but this.
+    Back(Mbuf),
+    /// Between two segments; the second can be a first one.
+    Between,
+    /// Between two segments; this takes the place of the second, of which it holds a copy.
+    Replaced(Mbuf),
+    /// Within a segment, at this offset; the mbuf shows what is behind.
+    Within(usize, Mbuf),
+}
+
+/// Splitting.
+impl<H: Head> Chain<H> {
+    /// Cuts off all bytes from `at` on and returns them. Either part may be empty.
+    ///
+    /// ```text
+    /// before      [abc]─[defg]─[hi]
+    /// self at 5   [abc]─[de  ]
+    /// returned          [  fg]─[hi]      the middle storage is shared, inline data is copied
+    /// ```
+    ///
+    /// The returned packet has the same metadata and flags, and copies of the tags.
+    ///
+    /// # Errors
+    /// [`OpError::Bounds`], [`OpError::Alloc`], [`OpError::Tag`], [`OpError::TooManySharers`]. Nothing changed.
+    /// # Cost
+    /// O(segments in front of `at`). At most one mbuf; copies at most one inline segment.
+    /// # BSD
+    /// `m_split`. Differs: a cut between segments takes no reference; metadata go to both parts; an empty tail is a
+    /// value.
+    #[doc(alias = "m_split")]
+    pub fn split_off(&mut self, at: usize) -> Result<Self, OpError> {
+        let total = self.total();
+        let (run, header) = (self.border(at, H::HEADER)?, self.copy_header()?);
+        let tail = self.cut_at(at, total, run);
+        Ok(tail.into(header, total - at))
+    }
+
+    /// Cuts off all bytes from `at` on, as a list whose first segment can carry a header if asked.
+    fn border(&self, at: usize, header: bool) -> Result<Border, OpError> {
+        bounds(at, 0, self.total())?;
+        let shared = self.shared();
+        if at == 0 {
+            return Ok(Border::Front(contiguous_soft(shared, H::HEADER, 0)?));
+        }
+        let mut rest = offsets(self.segs()).skip_while(|(start, seg)| start + seg.len() < at);
+        let Some((start, seg)) = rest.next() else {
+            return Ok(Border::Back(contiguous_soft(shared, header, 0)?));
+        };
+        let within = at - start;
+        if within < seg.len() {
+            let len = seg.len() - within;
+            let mbuf = match seg.kind() {
+                StorageKind::Inline => contiguous_soft(shared, header, len)?,
+                _ => shared.inline(header)?,
+            };
+            return Ok(Border::Within(within, show_or_copy(mbuf, seg, within, len)?));
+        }
+        match rest.next() {
+            None => Ok(Border::Back(contiguous_soft(shared, header, 0)?)),
+            Some((_, next)) if !header || next.can_carry_header() => Ok(Border::Between),
+            Some((_, next)) => {
+                let mbuf = contiguous_soft(shared, header, next.len())?;
+                Ok(Border::Replaced(show_or_copy(mbuf, next, 0, next.len())?))
+            }
+        }
+    }
+
+    fn cut_at(&mut self, at: usize, total: usize, border: Border) -> Run {
+        debug_assert!(at <= total);
+        self.edit(at, |run, trash| {
+            let mut front = Run::new();
+            let mut left = at;
+            let mut tail = Run::new();
+            match border {
+                Border::Front(head) => {
+                    front.push_back(head);
+                    return core::mem::replace(run, front);
+                }
+                Border::Back(back) => {
+                    tail.push_back(back);
+                    return tail;
+                }
+                Border::Between | Border::Replaced(_) | Border::Within(..) => {
+                    while let Some(seg) = run.pop_front() {
+                        if seg.len() > left {
+                            run.push_front(seg);
+                            break;
+                        }
+                        left -= seg.len();
+                        front.push_back(seg);
+                    }
+                }
+            }
+            match border {
+                Border::Replaced(mbuf) => {
+                    if let Some(replaced) = run.pop_front() {
+                        trash.push(replaced);
+                    }
+                    tail.push_back(mbuf);
+                }
+                Border::Within(within, mut rest) => {
+                    if let Some(mut seg) = run.pop_front() {
+                        seg.edit().cut_for(within, &mut rest);
+                        front.push_back(seg);
+                    }
+                    tail.push_back(rest);
+                }
+                _ => {}
+            }
+            tail.append(core::mem::replace(run, front));
+            tail
+        })
+    }
+
+    /// Cuts a range out and drops it.
+    ///
+    /// # Errors
+    /// [`OpError::Bounds`], [`OpError::Alloc`], [`OpError::TooManySharers`]. Nothing changed.
+    /// # Cost
+    /// O(segments). At most one mbuf; copies at most one inline segment.
+    pub fn remove_range(&mut self, range: impl RangeBounds<usize>) -> Result<(), OpError> {
+        let total = self.total();
+        let (start, len) = resolve(range, total)?;
+        if len == 0 {
+            return Ok(());
+        }
+        if start + len == total {
+            self.truncate(start);
+            return Ok(());
+        }
+        if start == 0 {
+            return Ok(self.trim_front(len)?);
+        }
+        let border = self.border(start + len, false)?;
+        let tail = self.cut_at(start + len, total, border);
+        self.truncate(start);
+        self.edit(total - len, |run, _| run.append(tail));
+        Ok(())
+    }
+
+    /// Puts the bytes of another chain in at `at`; its packet header, if any, is dropped.
+    ///
+    /// # Errors
+    /// As [`split_off`](Self::split_off), or [`OpError::TooLong`] if both are over 4 GiB; with the other chain.
+    /// # Cost
+    /// As [`split_off`](Self::split_off).
+    pub fn insert<K: Head>(&mut self, at: usize, other: Chain<K>) -> Result<(), (OpError, Chain<K>)> {
+        let (total, more) = (self.total(), other.total());
+        let sum = match crate::blank::add_lengths(total, more) {
+            Ok(sum) => sum,
+            Err(error) => return Err((error, other)),
+        };
+        if at == total {
+            return self.append(other);
+        }
+        let border = match self.border(at, false) {
+            Ok(border) => border,
+            Err(error) => return Err((error, other)),
+        };
+        let tail = self.cut_at(at, total, border);
+        let rest = tail.into_chain();
+        // Lengths were checked, so neither can fail; both take over all they are given.
+        if self.append(other).is_err() || self.append(rest).is_err() {
+            unreachable!("the sum of the lengths is {sum}");
+        }
+        Ok(())
+    }
+}
+
+/// Makes an empty mbuf show a part of a segment: shared if it has storage, copied if it is inline.
+pub(super) fn show_or_copy(mut mbuf: Mbuf, seg: &crate::raw::RawMbuf, start: usize, len: usize) -> Result<Mbuf, OpError> {
+    if seg.kind() != StorageKind::Inline {
+        return mbuf.show(seg, start, len);
+    }
+    if let Some(place) = mbuf.edit().grow_back(len) {
+        place.copy_from_slice(&seg.bytes()[start..start + len]);
+    }
+    mbuf.edit().set_type(seg.type_bits());
+    mbuf.edit().set_user_flags(seg.user_flags());
+    Ok(mbuf)
+}

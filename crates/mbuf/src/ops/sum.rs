@@ -1,0 +1,38 @@
+//! The Internet checksum over a chain.
+
+use core::ops::RangeBounds;
+
+use crate::checksum::{self, Sum};
+use crate::error::BoundsError;
+use crate::raw::{Chain, Head};
+
+/// Checksums.
+impl<H: Head> Chain<H> {
+    /// The one's complement sum of a range, wherever segments begin and end.
+    ///
+    /// ```
+    /// # use mbuf::{Packet, Pool};
+    /// let header = [0x45, 0, 0, 20, 0, 1, 0, 0, 64, 17, 0x66, 0xd6, 10, 0, 0, 1, 10, 0, 0, 2];
+    /// let packet = Packet::from_slice(&Pool::new(), &header)?;
+    /// assert!(packet.sum(..20)?.is_valid());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`BoundsError`] if the range lies outside.
+    /// # BSD
+    /// `in_cksum`, `in_cksum_skip`.
+    #[doc(alias = "in_cksum")]
+    #[doc(alias = "in_cksum_skip")]
+    #[doc(alias = "m_sum16")]
+    pub fn sum(&self, range: impl RangeBounds<usize>) -> Result<Sum, BoundsError> {
+        let mut total = Sum::ZERO;
+        let mut odd = false;
+        for piece in self.slices(range)? {
+            let sum = checksum::sum(piece);
+            total += if odd { sum.swapped() } else { sum };
+            odd ^= piece.len() % 2 == 1;
+        }
+        Ok(total)
+    }
+}

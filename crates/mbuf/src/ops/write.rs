@@ -1,0 +1,234 @@
+//! Writing: private copies of what is shared, and bytes at an offset.
+
+use core::ops::RangeBounds;
+
+use super::join::zeros;
+use super::split::show_or_copy;
+use crate::blank::{Front, Source, blank, is_small, resolve};
+use crate::error::OpError;
+use crate::raw::{Chain, Head, RawMbuf, Run};
+
+/// The part of a segment that is copied when the bytes `from..to` of it have to be written: all of it, but for ends
+/// that are worth sharing.
+fn copied(seg: &RawMbuf, from: usize, to: usize) -> (usize, usize) {
+    let start = if is_small(from) { 0 } else { from };
+    let end = if is_small(seg.len() - to) { seg.len() } else { to };
+    (start, end)
+}
+
+/// Segments that take the place of chosen ones.
+#[must_use]
+struct Copies(Run);
+
+/// Writing.
+impl<H: Head> Chain<H> {
+    /// Makes every segment writable, by copying what is shared or read-only.
+    ///
+    /// # Errors
+    /// [`OpError::Alloc`]. Nothing changed.
+    /// # Cost
+    /// Free if all is writable. Otherwise copies the segments that are not.
+    /// # BSD
+    /// `m_unshare`. Differs: the packet survives a failure.
+    #[doc(alias = "m_unshare")]
+    pub fn make_unique(&mut self) -> Result<(), OpError> {
+        self.make_unique_range(..)
+    }
+
+    /// Makes a range writable, by copying what of it is shared or read-only. Where a segment reaches far beyond the
+    /// range (over 256 bytes at an end), that end stays shared.
+    ///
+    /// # Errors
+    /// [`OpError::Bounds`], [`OpError::Alloc`], [`OpError::TooManySharers`]. Nothing changed.
+    /// # Cost
+    /// Free if all of it is writable. Otherwise copies the range's bytes in segments that are not, and up to 256 at
+    /// either end.
+    /// # BSD
+    /// `m_makewritable`, `m_copyback_cow`.
+    #[doc(alias = "m_makewritable")]
+    #[doc(alias = "m_copyback_cow")]
+    pub fn make_unique_range(&mut self, range: impl RangeBounds<usize>) -> Result<(), OpError> {
+        let (start, len) = resolve(range, self.total())?;
+        let copies = self.reserve_copies(start, len)?;
+        self.commit_copies(start, len, copies);
+        Ok(())
+    }
+
+    /// Chooses the segments that have to be copied before `start..start + len` can be written, and makes the copies.
+    fn reserve_copies(&mut self, start: usize, len: usize) -> Result<Copies, OpError> {
+        let mut offset = 0;
+        let mut any = false;
+        for mut seg in self.segs_mut() {
+            let (at, end) = (offset, offset + seg.len());
+            offset = end;
+            let overlaps = at < start + len && start < end;
+            let chosen = overlaps && !seg.is_writable();
+            seg.choose(chosen);
+            any |= chosen;
+        }
+        let mut run = Run::new();
+        if !any {
+            return Ok(Copies(run));
+        }
+        let made = self.make_copies(start, len, &mut run);
+        if let Err(error) = made {
+            for mut seg in self.segs_mut() {
+                seg.choose(false);
+            }
+            return Err(error);
+        }
+        Ok(Copies(run))
+    }
+
+    fn make_copies(&self, start: usize, len: usize, run: &mut Run) -> Result<(), OpError> {
+        let shared = self.shared();
+        for (at, seg) in crate::blank::offsets(self.segs()).filter(|(_, seg)| seg.is_chosen()) {
+            let (from, to) = (start.saturating_sub(at), (start + len - at).min(seg.len()));
+            let (from, to) = copied(seg, from, to);
+            // The first segment carries the header unless its front stays.
+            let header = H::HEADER && at == 0 && from == 0;
+            let mut copy = blank(shared, to - from, header, Front::NONE)?;
+            Source::new(core::iter::once(&seg.bytes()[from..to])).fill(&mut copy, to - from);
+            for mut part in copy.segs_mut() {
+                part.set_type(seg.type_bits());
+                part.set_user_flags(seg.user_flags());
+            }
+            run.append(copy);
+            if to < seg.len() {
+                run.push_back(show_or_copy(shared.inline(false)?, seg, to, seg.len() - to)?);
+            }
+            shared.ops.copies_on_write.add(1);
+        }
+        Ok(())
+    }
+
+    fn commit_copies(&mut self, start: usize, len: usize, copies: Copies) {
+        let Copies(mut copies) = copies;
+        if copies.is_empty() {
+            return;
+        }
+        let total = self.total();
+        self.edit(total, |run, trash| {
+            let mut whole = Run::new();
+            let mut at = 0;
+            while let Some(mut seg) = run.pop_front() {
+                let seg_len = seg.len();
+                if !seg.is_chosen() {
+                    whole.push_back(seg);
+                } else {
+                    seg.edit().choose(false);
+                    let (from, to) = (start.saturating_sub(at), (start + len - at).min(seg_len));
+                    let (from, _) = copied(&seg, from, to);
+                    let mut left = seg_len - from;
+                    if from > 0 {
+                        seg.edit().trim_back(left);
+                        whole.push_back(seg);
+                    } else {
+                        trash.push(seg);
+                    }
+                    while left > 0 {
+                        let Some(copy) = copies.pop_front() else { break };
+                        left -= copy.len();
+                        whole.push_back(copy);
+                    }
+                }
+                at += seg_len;
+            }
+            *run = whole;
+        });
+    }
+
+    /// Writes bytes at `offset`, extending the chain if they reach beyond its end; a gap is filled with zeros. What
+    /// is shared or read-only is copied first: other holders see no change.
+    ///
+    /// # Errors
+    /// [`OpError::Alloc`], [`OpError::TooLong`] over 4 GiB, [`OpError::TooManySharers`]. Nothing changed.
+    /// # Cost
+    /// Copies the bytes; otherwise as [`make_unique_range`](Self::make_unique_range) and
+    /// [`extend_from_slice`](Self::extend_from_slice).
+    /// # BSD
+    /// `m_copyback`. Differs: all or nothing; never writes what others see; uses tailroom and clusters.
+    #[doc(alias = "m_copyback")]
+    pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<(), OpError> {
+        let total = self.total();
+        let end = crate::blank::add_lengths(offset, bytes.len())?;
+        if bytes.is_empty() && offset <= total {
+            return Ok(());
+        }
+        let over = end.min(total).saturating_sub(offset);
+        let (inside, beyond) = bytes.split_at(over);
+        let copies = self.reserve_copies(offset.min(total), over)?;
+        let more = match self.reserve_back(end.saturating_sub(total)) {
+            Ok(more) => more,
+            Err(error) => {
+                for mut seg in self.segs_mut() {
+                    seg.choose(false);
+                }
+                return Err(error.into());
+            }
+        };
+        // The bytes behind come first: they go into the last segment that was there when they were planned.
+        if end > total {
+            let gap = offset.saturating_sub(total);
+            self.commit_back(more, &mut Source::new(zeros(gap).chain(core::iter::once(beyond))));
+        }
+        self.commit_copies(offset.min(total), over, copies);
+        self.overwrite(offset, inside);
+        Ok(())
+    }
+
+    /// Writes bytes over those of segments that are writable.
+    fn overwrite(&mut self, offset: usize, bytes: &[u8]) {
+        let (mut skip, mut left) = (offset, bytes);
+        for seg in self.segs_mut() {
+            let len = seg.len();
+            if left.is_empty() {
+                return;
+            }
+            if skip >= len {
+                skip -= len;
+                continue;
+            }
+            let n = left.len().min(len - skip);
+            let Some(place) = seg.bytes_mut() else {
+                debug_assert!(false, "the segment was made writable");
+                return;
+            };
+            place[skip..skip + n].copy_from_slice(&left[..n]);
+            left = &left[n..];
+            skip = 0;
+        }
+    }
+
+    /// The bytes of a range, to be written, one slice per segment; `None` if some are shared or read-only.
+    ///
+    /// # Errors
+    /// [`BoundsError`](crate::BoundsError) if the range lies outside.
+    pub fn slices_mut(
+        &mut self,
+        range: impl RangeBounds<usize>,
+    ) -> Result<Option<impl Iterator<Item = &mut [u8]>>, crate::BoundsError> {
+        let (start, len) = resolve(range, self.total())?;
+        let mut offset = 0;
+        let writable = self.segs().all(|seg| {
+            let (at, end) = (offset, offset + seg.len());
+            offset = end;
+            !(at < start + len && start < end) || seg.is_writable()
+        });
+        if !writable {
+            return Ok(None);
+        }
+        let (mut skip, mut left) = (start, len);
+        Ok(Some(self.segs_mut().filter_map(move |seg| {
+            let n = seg.len();
+            if left == 0 || skip >= n {
+                skip -= skip.min(n);
+                return None;
+            }
+            let from = core::mem::take(&mut skip);
+            let to = n.min(from + left);
+            left -= to - from;
+            seg.bytes_mut()?.get_mut(from..to)
+        })))
+    }
+}

@@ -1,0 +1,347 @@
+//! Making packets and chains, and the packet header.
+
+use core::ops::Deref;
+
+use crate::blank::{self, Front, add_lengths, blank};
+use crate::config::{Class, MJUM16BYTES};
+use crate::error::{AllocError, OpError};
+use crate::meta::{Flags, MbufType, Meta};
+use crate::pool::Pool;
+use crate::raw::{Chain, Head, Packet, PacketHeader};
+
+/// Making a chain or packet.
+///
+/// The empty ones leave headroom: 16 bytes if inline, otherwise what the pool was set to.
+impl<H: Head> Chain<H> {
+    /// An empty one with inline storage, for [`MLEN`](crate::MLEN) or (packets) [`MHLEN`](crate::MHLEN) bytes less
+    /// the headroom.
+    ///
+    /// # Errors
+    /// [`AllocError`], when all mbufs are in use.
+    /// # BSD
+    /// `m_get`, `m_gethdr`. Differs: length zero and header empty, always.
+    #[doc(alias = "m_get")]
+    #[doc(alias = "m_gethdr")]
+    #[doc(alias = "MGET")]
+    #[doc(alias = "MGETHDR")]
+    pub fn new(pool: &Pool) -> Result<Self, AllocError> {
+        let mut mbuf = pool.shared().inline(H::HEADER)?;
+        mbuf.place(Front::default_of(pool.shared()).inline);
+        Ok(Self::from_mbuf(mbuf))
+    }
+
+    /// An empty one with storage of a class: [`Class::size`] bytes less the headroom.
+    ///
+    /// # Errors
+    /// [`AllocError`], when all mbufs or all buffers of the class are in use.
+    /// # BSD
+    /// `m_getjcl`.
+    #[doc(alias = "m_getjcl")]
+    pub fn with_class(pool: &Pool, class: Class) -> Result<Self, AllocError> {
+        let mut mbuf = pool.shared().with_class(class, H::HEADER)?;
+        mbuf.place(pool.headroom());
+        Ok(Self::from_mbuf(mbuf))
+    }
+
+    /// An empty one with contiguous room for `len` bytes, in the smallest storage that has it, with as much of the
+    /// usual headroom in front as fits there.
+    ///
+    /// # Errors
+    /// [`OpError::TooLong`] over 16 KiB; [`OpError::Alloc`].
+    /// # BSD
+    /// `m_get2`, `m_getl`.
+    #[doc(alias = "m_get2")]
+    #[doc(alias = "m_getl")]
+    pub fn with_capacity(pool: &Pool, len: usize) -> Result<Self, OpError> {
+        blank::contiguous_soft(pool.shared(), H::HEADER, len).map(Self::from_mbuf)
+    }
+
+    /// An empty one with contiguous room for `len` bytes behind exactly `headroom` bytes.
+    ///
+    /// # Errors
+    /// [`OpError::TooLong`] if both are over 16 KiB; [`OpError::Alloc`].
+    #[doc(alias = "M_ALIGN")]
+    #[doc(alias = "MH_ALIGN")]
+    #[doc(alias = "m_align")]
+    pub fn with_headroom(pool: &Pool, len: usize, headroom: usize) -> Result<Self, OpError> {
+        blank::contiguous(pool.shared(), H::HEADER, len, headroom).map(Self::from_mbuf)
+    }
+
+    /// A copy of bytes of any number, in as many segments as they need, behind the usual headroom.
+    ///
+    /// # Errors
+    /// [`OpError::Alloc`]; [`OpError::TooLong`] over 4 GiB.
+    /// # Cost
+    /// Copies all bytes; segments of at most 4 KiB.
+    /// # BSD
+    /// `m_devget`. Differs: zero bytes are an empty packet.
+    #[doc(alias = "m_devget")]
+    pub fn from_slice(pool: &Pool, bytes: &[u8]) -> Result<Self, OpError> {
+        Self::from_slices(pool, core::iter::once(bytes))
+    }
+
+    /// A copy of several slices, such as `IoSlice`s, one after the other.
+    ///
+    /// # Errors
+    /// As [`from_slice`](Self::from_slice). The slices are not consumed: nothing is lost.
+    /// # BSD
+    /// `m_uiomove`, `m_uiotombuf`.
+    #[doc(alias = "m_uiomove")]
+    #[doc(alias = "m_uiotombuf")]
+    pub fn from_slices<S>(pool: &Pool, slices: impl IntoIterator<Item = S> + Clone) -> Result<Self, OpError>
+    where
+        S: Deref<Target = [u8]>,
+    {
+        let len = slices.clone().into_iter().try_fold(0, |len, slice| add_lengths(len, slice.len()))?;
+        let front = Front::default_of(pool.shared());
+        let mut slices = slices.into_iter();
+        let mut current = slices.next();
+        let mut done = 0;
+        Self::build(pool, len, front, |_, mut place| {
+            while !place.is_empty() {
+                let Some(slice) = &current else { return place.fill(0) };
+                let n = place.len().min(slice.len().saturating_sub(done));
+                let (now, rest) = place.split_at_mut(n);
+                now.copy_from_slice(&slice[done..done + n]);
+                place = rest;
+                done += n;
+                if done >= slice.len() {
+                    current = slices.next();
+                    done = 0;
+                }
+            }
+        })
+    }
+
+    /// A packet of `len` bytes behind `headroom` bytes that `copy` writes, piece by piece: it is given the offset of
+    /// the piece and the memory, which holds old data.
+    ///
+    /// # Errors
+    /// As [`from_slice`](Self::from_slice); then `copy` was not called.
+    /// # BSD
+    /// `m_devget` with a copy routine.
+    pub fn copy_with(
+        pool: &Pool,
+        len: usize,
+        headroom: usize,
+        copy: impl FnMut(usize, &mut [u8]),
+    ) -> Result<Self, OpError> {
+        add_lengths(len, 0)?;
+        if headroom >= MJUM16BYTES {
+            return Err(OpError::TooLong { len: headroom, max: MJUM16BYTES - 1 });
+        }
+        Self::build(pool, len, Front::exactly(headroom), copy)
+    }
+
+    /// A copy of a frame with trailer encapsulation: from byte `offset` there are four bytes of trailer header, then
+    /// the headers up to the end of the frame; the data that belongs behind them is in front, `..offset`.
+    ///
+    /// # Errors
+    /// [`OpError::Bounds`] if the four bytes are not there; otherwise as [`from_slice`](Self::from_slice).
+    /// # BSD
+    /// NetBSD's `m_devget` with an offset. Differs: the offset is checked.
+    pub fn from_trailer(pool: &Pool, frame: &[u8], offset: usize) -> Result<Self, OpError> {
+        blank::bounds(offset, 4, frame.len())?;
+        Self::from_slices(pool, [&frame[offset + 4..], &frame[..offset]])
+    }
+
+    fn build(
+        pool: &Pool,
+        len: usize,
+        front: Front,
+        mut copy: impl FnMut(usize, &mut [u8]),
+    ) -> Result<Self, OpError> {
+        let mut run = blank(pool.shared(), len, H::HEADER, front)?;
+        let mut offset = 0;
+        for seg in run.segs_mut() {
+            let n = seg.tailroom().min(len - offset);
+            if let Some(place) = seg.grow_back(n) {
+                copy(offset, place);
+            }
+            offset += n;
+        }
+        Ok(run.into(PacketHeader::EMPTY, len))
+    }
+}
+
+impl Packet {
+    /// An empty packet with a 2 KiB cluster, behind the pool's headroom. The fast path of the library.
+    ///
+    /// # Errors
+    /// [`AllocError`], when all mbufs or clusters are in use.
+    /// # Cost
+    /// A pop from this thread's cache and three stores.
+    /// # BSD
+    /// `m_getcl`.
+    #[doc(alias = "m_getcl")]
+    #[doc(alias = "rte_pktmbuf_alloc")]
+    #[inline]
+    pub fn with_cluster(pool: &Pool) -> Result<Packet, AllocError> {
+        pool.shared().paired().map(Chain::from_mbuf)
+    }
+
+    /// A packet over memory that the caller owns. It is read-only: operations that have to write copy first. The
+    /// owner is dropped when the last sharer is, or taken back with [`try_into_owner`](Self::try_into_owner).
+    ///
+    /// ```
+    /// use mbuf::{Packet, Pool};
+    /// let pool = Pool::new();
+    /// let packet = Packet::from_owner(&pool, vec![1u8, 2, 3]).map_err(|(error, _)| error)?;
+    /// assert_eq!(packet.try_into_owner::<Vec<u8>>().unwrap(), [1, 2, 3]);
+    /// # Ok::<(), mbuf::OpError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`OpError::Alloc`], [`OpError::TooLong`] over 4 GiB; with the owner.
+    /// # Cost
+    /// One mbuf and one record; owners of up to eight words are not boxed.
+    /// # BSD
+    /// `m_extadd`, `MEXTADD` with `M_RDONLY`.
+    #[doc(alias = "m_extadd")]
+    #[doc(alias = "MEXTADD")]
+    pub fn from_owner<O>(pool: &Pool, owner: O) -> Result<Packet, (OpError, O)>
+    where
+        O: AsRef<[u8]> + Send + 'static,
+    {
+        Packet::over(pool.shared(), owner)
+    }
+
+    /// As [`from_owner`](Self::from_owner), but the memory may be written while one packet alone holds it.
+    ///
+    /// # Errors
+    /// As [`from_owner`](Self::from_owner).
+    pub fn from_owner_mut<O>(pool: &Pool, owner: O) -> Result<Packet, (OpError, O)>
+    where
+        O: AsMut<[u8]> + Send + 'static,
+    {
+        Packet::over_mut(pool.shared(), owner)
+    }
+
+    /// Takes back the owner given to [`from_owner`](Self::from_owner) or [`from_owner_mut`](Self::from_owner_mut).
+    ///
+    /// # Errors
+    /// The packet, if it has several segments, its storage is not external, is shared, or has an owner of another
+    /// type.
+    pub fn try_into_owner<O: Send + 'static>(self) -> Result<O, Packet> {
+        let mbuf = self.into_mbuf()?;
+        mbuf.into_owner().map_err(Chain::from_mbuf)
+    }
+
+    /// The metadata.
+    pub fn meta(&self) -> &Meta {
+        &self.header().meta
+    }
+
+    /// The metadata, to be changed.
+    pub fn meta_mut(&mut self) -> &mut Meta {
+        &mut self.header_mut().meta
+    }
+
+    /// Makes this packet's metadata, flags and tags those of `from`, which loses its tags.
+    ///
+    /// # BSD
+    /// `m_move_pkthdr`. Differs: lengths stay what they are.
+    #[doc(alias = "m_move_pkthdr")]
+    #[doc(alias = "M_MOVE_PKTHDR")]
+    pub fn take_header_from(&mut self, from: &mut Packet) {
+        let meta = *from.meta();
+        let tags = core::mem::replace(&mut from.header_mut().tags, crate::tag::TagList::EMPTY);
+        self.set_flags(from.flags());
+        let header = self.header_mut();
+        header.meta = meta;
+        header.tags = tags;
+        self.note_tags();
+    }
+
+    /// Makes this packet's metadata, flags and tags copies of those of `from`.
+    ///
+    /// # Errors
+    /// [`OpError::Tag`] if a tag refuses to be copied; this packet is unchanged.
+    /// # BSD
+    /// `m_dup_pkthdr`, `M_COPY_PKTHDR`.
+    #[doc(alias = "m_dup_pkthdr")]
+    #[doc(alias = "M_COPY_PKTHDR")]
+    pub fn copy_header_from(&mut self, from: &Packet) -> Result<(), OpError> {
+        self.copy_tags(from)?;
+        self.set_flags(from.flags());
+        *self.meta_mut() = *from.meta();
+        Ok(())
+    }
+
+    /// Drops the packet header: metadata and tags.
+    ///
+    /// # BSD
+    /// `m_demote`, `m_demote_pkthdr`.
+    #[doc(alias = "m_demote")]
+    pub fn into_chain(self) -> Chain {
+        let (run, header) = self.into_run();
+        drop(header);
+        run.into_chain()
+    }
+}
+
+impl Chain {
+    /// Gives the chain a packet header.
+    ///
+    /// # Errors
+    /// [`OpError::Alloc`] with the chain, if inline data is in the way of a header and no mbuf is free;
+    /// [`OpError::TooLong`] over 4 GiB.
+    /// # Cost
+    /// O(segments) to find the length; at most one mbuf and 104 bytes copied.
+    pub fn into_packet(self) -> Result<Packet, (OpError, Chain)> {
+        let head = match add_lengths(self.len(), 0) {
+            Err(error) => return Err((error, self)),
+            Ok(_) if self.first().can_carry_header() => None,
+            Ok(_) => match self.shared().inline(true) {
+                Ok(head) => Some(head),
+                Err(error) => return Err((error.into(), self)),
+            },
+        };
+        let (mut run, header) = self.into_run();
+        if let Some(mut head) = head {
+            let mut trash = crate::raw::Trash::default();
+            blank::absorb(&mut head, &mut run, &mut trash, crate::config::MHLEN);
+            run.push_front(head);
+        }
+        let len = run.len();
+        Ok(run.into_packet(header, len))
+    }
+}
+
+/// Flags and types of segments.
+impl<H: Head> Chain<H> {
+    /// The flags of the first segment.
+    pub fn flags(&self) -> Flags {
+        Flags(self.first().user_flags())
+    }
+
+    /// Sets the flags of the first segment.
+    pub fn set_flags(&mut self, flags: Flags) {
+        self.first_mut().set_user_flags(flags.0);
+    }
+
+    /// Clears flags on every segment, as when a packet is handed to another layer.
+    #[doc(alias = "m_clrprotoflags")]
+    pub fn clear_flags(&mut self, flags: Flags) {
+        for mut seg in self.segs_mut() {
+            let kept = Flags(seg.user_flags()).without(flags);
+            seg.set_user_flags(kept.0);
+        }
+    }
+
+    /// The type of the first segment.
+    pub fn mbuf_type(&self) -> MbufType {
+        MbufType::from_bits(self.first().type_bits())
+    }
+
+    /// Sets the type of every segment.
+    ///
+    /// # BSD
+    /// `m_chtype`. Differs: an enum, so nothing is indexed by a number from outside.
+    #[doc(alias = "m_chtype")]
+    pub fn set_type(&mut self, kind: MbufType) {
+        for mut seg in self.segs_mut() {
+            seg.set_type(kind as u8);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The explicit cache.
+
+use core::fmt;
+
+use super::Pool;
+use crate::error::AllocError;
+use crate::raw::zones::LocalZones;
+use crate::raw::{Chain, Packet};
+
+/// A cache of a pool's packets and mbufs that its holder owns.
+///
+/// Cheaper than the caches that each thread has anyway, as no thread-local is looked up; and the only cache where
+/// there are no threads. Not `Send`. Packets from it are like any others: dropping one gives it to the thread's
+/// cache, [`free`](Self::free) to this one. What is cached here still counts as free: allocations elsewhere that
+/// would fail take it.
+///
+/// ```
+/// let pool = mbuf::Pool::new();
+/// let mut cache = pool.cache();
+/// let packet = cache.with_cluster()?;
+/// cache.free(packet);
+/// # Ok::<(), mbuf::AllocError>(())
+/// ```
+///
+/// ```compile_fail,E0277
+/// let pool = mbuf::Pool::new();
+/// let cache = pool.cache();
+/// std::thread::scope(|s| { s.spawn(move || drop(cache)); });
+/// ```
+pub struct PoolCache<'p> {
+    pool: &'p Pool,
+    zones: LocalZones,
+}
+
+impl<'p> PoolCache<'p> {
+    pub(super) fn new(pool: &'p Pool) -> Self {
+        PoolCache { pool, zones: LocalZones::new(pool.shared()) }
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> &'p Pool {
+        self.pool
+    }
+
+    /// As [`Packet::with_cluster`].
+    ///
+    /// # Errors
+    /// [`AllocError`], when all mbufs or clusters are in use.
+    #[inline]
+    pub fn with_cluster(&mut self) -> Result<Packet, AllocError> {
+        self.zones.paired(self.pool.shared()).map(Chain::from_mbuf)
+    }
+
+    /// As [`Packet::new`].
+    ///
+    /// # Errors
+    /// [`AllocError`], when all mbufs are in use.
+    #[inline]
+    pub fn new_packet(&mut self) -> Result<Packet, AllocError> {
+        self.zones.inline(self.pool.shared()).map(Chain::from_mbuf)
+    }
+
+    /// Frees a packet into this cache as far as it is simple and the pool's; otherwise as dropping it does.
+    #[inline]
+    pub fn free(&mut self, packet: Packet) {
+        match packet.into_mbuf() {
+            Ok(mbuf) => self.zones.put(mbuf),
+            Err(packet) => drop(packet),
+        }
+    }
+
+    /// Gives everything cached here to the pool, for others to use.
+    pub fn flush(&mut self) {
+        self.zones.flush();
+    }
+}
+
+impl fmt::Debug for PoolCache<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolCache").field("pool", self.pool).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,236 @@
+//! [`Pool`]: where mbufs come from.
+
+mod cache;
+mod stats;
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+
+use mbuf_zone::{Heap, PageSource};
+
+pub use cache::PoolCache;
+pub(crate) use stats::OpCounters;
+pub use stats::{ClassStats, OpStats, PoolStats};
+
+use crate::config::{Class, MCLBYTES};
+use crate::error::BuildError;
+pub(crate) use crate::raw::zones::Shared;
+use crate::raw::zones::Limits;
+
+/// A pool of mbufs, clusters and external-storage records.
+///
+/// A handle: clones name the same pool, from any thread. Buffers remember their pool and may outlive every handle;
+/// the memory goes back to the system with the last of them.
+///
+/// ```text
+///             ┌ mbufs (256 B) ◀──┐
+///  Pool ──────┤                  ├─ packet zone: mbuf + 2 KiB cluster, parked together
+///             ├ clusters 2 KiB ◀─┘
+///             ├ 4 KiB, 9 KiB, 16 KiB
+///             └ records of external storage
+/// ```
+///
+/// Each thread caches free buffers; a limit is exact all the same: before an allocation fails, the free ones are
+/// collected from every thread's cache.
+///
+/// ```
+/// use mbuf::{Packet, Pool};
+/// let pool = Pool::builder().name("rx").clusters(1024).build()?;
+/// let packet = Packet::with_cluster(&pool)?;
+/// assert_eq!(pool.stats().clusters.current, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+#[doc(alias = "mbuf_init")]
+#[doc(alias = "mbinit")]
+pub struct Pool(Arc<Handle>);
+
+/// The last handle closes the pool.
+struct Handle(Arc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Pool {
+    /// A pool without limits, over the global allocator.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        Self::make(Settings::default())
+    }
+
+    /// Settings, to be changed and built.
+    pub fn builder() -> PoolBuilder {
+        PoolBuilder { settings: Settings::default() }
+    }
+
+    fn make(settings: Settings) -> Self {
+        let Settings { name, headroom, limits, source, locked } = settings;
+        Pool(Arc::new(Handle(Shared::new(name, headroom, limits, source, locked))))
+    }
+
+    #[inline(always)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0.0
+    }
+
+    /// The pool's name.
+    pub fn name(&self) -> &str {
+        &self.shared().name
+    }
+
+    /// Bytes that constructors leave in front of the data in a cluster.
+    pub fn headroom(&self) -> usize {
+        self.shared().headroom
+    }
+
+    /// Gives all free buffers, whichever thread's cache they are in, and all empty slabs back to the page source.
+    /// Returns the bytes given back.
+    #[doc(alias = "m_reclaim")]
+    #[doc(alias = "mb_reclaim")]
+    pub fn trim(&self) -> usize {
+        let shared = self.shared();
+        // Pairs first: they give their clusters back.
+        shared.packets.trim()
+            + shared.mbufs.trim()
+            + shared.clusters.iter().map(|zone| zone.trim()).sum::<usize>()
+            + shared.external.trim()
+    }
+
+    /// A cache of the pool's hot buffers that the caller owns: for hot loops, and where there are no thread-locals.
+    pub fn cache(&self) -> PoolCache<'_> {
+        PoolCache::new(self)
+    }
+
+    /// A snapshot of the pool's counters; its `Display` is the table of `netstat -m`.
+    #[doc(alias = "mbstat")]
+    #[doc(alias = "netstat")]
+    pub fn stats(&self) -> PoolStats {
+        stats::snapshot(self.shared())
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone)]
+struct Settings {
+    name: String,
+    headroom: usize,
+    limits: Limits,
+    source: Arc<dyn PageSource>,
+    locked: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            name: String::from("mbuf"),
+            headroom: 64,
+            limits: Limits::default(),
+            source: Arc::new(Heap),
+            locked: false,
+        }
+    }
+}
+
+/// Settings of a [`Pool`].
+#[derive(Clone)]
+pub struct PoolBuilder {
+    settings: Settings,
+}
+
+impl PoolBuilder {
+    /// A name for messages and statistics. Default: `mbuf`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.settings.name = name.into();
+        self
+    }
+
+    /// Mbufs that may be in use, with or without storage. Default: no limit.
+    #[doc(alias = "nmbufs")]
+    pub fn mbufs(mut self, limit: usize) -> Self {
+        self.settings.limits.mbufs = Some(limit);
+        self
+    }
+
+    /// 2 KiB clusters that may be in use. Default: no limit.
+    #[doc(alias = "nmbclusters")]
+    pub fn clusters(self, limit: usize) -> Self {
+        self.limit(Class::Cluster, limit)
+    }
+
+    /// 4 KiB clusters that may be in use. Default: no limit.
+    #[doc(alias = "nmbjumbop")]
+    pub fn jumbo_pages(self, limit: usize) -> Self {
+        self.limit(Class::Page, limit)
+    }
+
+    /// 9 KiB clusters that may be in use. Default: no limit.
+    #[doc(alias = "nmbjumbo9")]
+    pub fn jumbo_9k(self, limit: usize) -> Self {
+        self.limit(Class::Jumbo9, limit)
+    }
+
+    /// 16 KiB clusters that may be in use. Default: no limit.
+    #[doc(alias = "nmbjumbo16")]
+    pub fn jumbo_16k(self, limit: usize) -> Self {
+        self.limit(Class::Jumbo16, limit)
+    }
+
+    /// Buffers of a class that may be in use. Default: no limit.
+    pub fn limit(mut self, class: Class, limit: usize) -> Self {
+        self.settings.limits.clusters[class.index()] = Some(limit);
+        self
+    }
+
+    /// Bytes that constructors leave in front of the data in a cluster (`max_linkhdr` and more). Default: 64.
+    #[doc(alias = "max_linkhdr")]
+    pub fn headroom(mut self, bytes: usize) -> Self {
+        self.settings.headroom = bytes;
+        self
+    }
+
+    /// Where pages come from. Default: the global allocator.
+    pub fn pages(mut self, source: impl PageSource + 'static) -> Self {
+        self.settings.source = Arc::new(source);
+        self
+    }
+
+    /// Takes a lock on every allocation and free instead of relying on barriers between threads: what the pool does
+    /// by itself where `membarrier(2)` is missing. For tests and comparisons.
+    pub fn locked(mut self, locked: bool) -> Self {
+        self.settings.locked = locked;
+        self
+    }
+
+    /// Makes the pool. It takes memory as it is used.
+    ///
+    /// # Errors
+    /// [`BuildError`], if the settings contradict each other.
+    pub fn build(self) -> Result<Pool, BuildError> {
+        let (asked, max) = (self.settings.headroom, MCLBYTES / 2);
+        if asked > max {
+            return Err(BuildError::Headroom { asked, max });
+        }
+        Ok(Pool::make(self.settings))
+    }
+}
+
+impl fmt::Debug for PoolBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings { name, headroom, limits, locked, .. } = &self.settings;
+        f.debug_struct("PoolBuilder")
+            .field("name", name)
+            .field("headroom", headroom)
+            .field("limits", limits)
+            .field("locked", locked)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,653 @@
+//! Linked mbufs: the handle that users own, and the lists that operations take it apart into.
+//!
+//! ```text
+//! Packet ─▶ [header: len, tail, tags, meta │ data] ─next▶ [data] ─next▶ [data]
+//!                        └────────────────────────────────────────────────▲
+//! Chain  ─▶ [data] ─next▶ [data]
+//! ```
+#![allow(unsafe_code)]
+
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
+use core::ptr::{self, NonNull};
+
+use super::mbuf::{self, Edit, Mbuf, PacketHeader, RawMbuf, Released};
+use super::zones::Shared;
+use crate::error::OpError;
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// Whether a chain's first mbuf carries a packet header. Sealed: [`Bare`] and [`Header`] are all there is.
+pub trait Head: sealed::Sealed + 'static {
+    #[doc(hidden)]
+    const HEADER: bool;
+}
+
+/// No packet header.
+#[derive(Debug)]
+pub enum Bare {}
+
+/// A packet header.
+#[derive(Debug)]
+pub enum Header {}
+
+impl sealed::Sealed for Bare {}
+impl sealed::Sealed for Header {}
+
+impl Head for Bare {
+    const HEADER: bool = false;
+}
+
+impl Head for Header {
+    const HEADER: bool = true;
+}
+
+/// A chain of mbufs: owned bytes in one or more segments. As [`Packet`] it has a packet header, too.
+///
+/// ```text
+/// Packet ─▶ ┌ mbuf ───────────┐ next ┌ mbuf ─────┐ next ┌ mbuf ─────┐
+///           │ len, tail, tags │ ───▶ │           │ ───▶ │           │
+///           │ meta            │      │ inline    │      │ window on │
+///           │ window on       │      │ data      │      │ shared    │
+///           │ a cluster       │      │           │      │ storage   │
+///           └─────────────────┘      └───────────┘      └───────────┘
+/// ```
+///
+/// One pointer wide, as is its `Option`. The mbufs belong to this value alone; their storage may be shared with other
+/// chains, and is then read-only until it is copied ([`make_unique`](Chain::make_unique)) or the others are gone.
+/// Dropping a chain gives its mbufs back to the pool they came from, from any thread, even after the pool's handles
+/// are gone.
+///
+/// Every operation that may fail leaves the chain as it was when it does. Lengths and offsets are bytes, offsets
+/// from the first byte of the chain. No segment is empty, except that a chain of zero bytes is one empty segment.
+/// A chain holds at most `u32::MAX` bytes.
+///
+/// # Invariants
+/// 1. The pointer is to a live mbuf that this value owns with all that follow along `next`, which ends in null;
+///    their `next_packet` is null.
+/// 2. With `H::HEADER`, exactly the first mbuf has a packet header, whose `len` is the sum of the windows and whose
+///    `tail` is the last mbuf (or which is fresh, and then there is one mbuf of length zero). Otherwise none has.
+/// 3. No window but that of a single mbuf is empty.
+#[repr(transparent)]
+pub struct Chain<H: Head = Bare>(pub(super) NonNull<RawMbuf>, PhantomData<H>);
+
+/// A chain whose first mbuf carries a packet header: total length, metadata, tags.
+pub type Packet = Chain<Header>;
+
+// SAFETY: a chain owns its mbufs (see `Mbuf`); tags and owners of external storage are `Send`, tags also `Sync`.
+unsafe impl<H: Head> Send for Chain<H> {}
+// SAFETY: as above.
+unsafe impl<H: Head> Sync for Chain<H> {}
+
+impl<H: Head> Drop for Chain<H> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: ours by invariant 1, and gone after this.
+        unsafe {
+            if H::HEADER && mbuf::try_free_packet(self.0) {
+                return;
+            }
+            free_list(self.0.as_ptr());
+        }
+    }
+}
+
+/// Frees mbufs along `next`, one after the other however many there are.
+///
+/// # Safety
+/// `first` is null or the first of a list that is owned and never used again.
+unsafe fn free_list(first: *mut RawMbuf) {
+    /// Goes on with the rest when the destructor of a tag or an owner panics.
+    struct Rest(*mut RawMbuf);
+
+    impl Rest {
+        fn free_one(&mut self) -> bool {
+            let Some(mbuf) = NonNull::new(self.0) else { return false };
+            // SAFETY: the list is ours; each mbuf is unlinked before it is freed.
+            unsafe {
+                self.0 = mbuf.as_ref().next.replace(ptr::null_mut());
+                mbuf::free(mbuf);
+            }
+            true
+        }
+    }
+
+    impl Drop for Rest {
+        fn drop(&mut self) {
+            while self.free_one() {}
+        }
+    }
+
+    drop(Rest(first));
+}
+
+/// An owned list of mbufs that is being worked on: no packet header, empty windows allowed, both ends at hand.
+///
+/// # Invariants
+/// 1. Both null, or the first and the last mbuf of a list that this value owns, linked by `next`, ending in null.
+pub(crate) struct Run {
+    first: *mut RawMbuf,
+    last: *mut RawMbuf,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // SAFETY: owned by invariant 1.
+        unsafe { free_list(self.first) };
+    }
+}
+
+impl Run {
+    pub(crate) const fn new() -> Self {
+        Run { first: ptr::null_mut(), last: ptr::null_mut() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_null()
+    }
+
+    pub(crate) fn push_back(&mut self, mbuf: Mbuf) {
+        let mbuf = mbuf.into_raw().as_ptr();
+        self.append(Run { first: mbuf, last: mbuf });
+    }
+
+    pub(crate) fn push_front(&mut self, mbuf: Mbuf) {
+        let mbuf = mbuf.into_raw().as_ptr();
+        let mut front = Run { first: mbuf, last: mbuf };
+        front.append(core::mem::replace(self, Run::new()));
+        *self = front;
+    }
+
+    pub(crate) fn pop_front(&mut self) -> Option<Mbuf> {
+        let first = NonNull::new(self.first)?;
+        // SAFETY: the first of our list; unlinked, it is what an `Mbuf` is.
+        let mbuf = unsafe {
+            self.first = first.as_ref().next.replace(ptr::null_mut());
+            Mbuf::from_raw(first)
+        };
+        if self.first.is_null() {
+            self.last = ptr::null_mut();
+        }
+        Some(mbuf)
+    }
+
+    /// Links another list behind this one: the splice that everything is built on.
+    pub(crate) fn append(&mut self, other: Run) {
+        let other = ManuallyDrop::new(other);
+        if other.first.is_null() {
+            return;
+        }
+        // SAFETY: null, or the last of our list, whose `next` is null.
+        match unsafe { self.last.as_ref() } {
+            Some(last) => last.next.set(other.first),
+            None => self.first = other.first,
+        }
+        self.last = other.last;
+    }
+
+    pub(crate) fn segs(&self) -> Segs<'_> {
+        Segs { next: self.first, _of: PhantomData }
+    }
+
+    pub(crate) fn segs_mut(&mut self) -> SegsMut<'_> {
+        SegsMut { next: self.first, _of: PhantomData }
+    }
+
+    pub(crate) fn first_mut(&mut self) -> Option<Edit<'_>> {
+        // SAFETY: ours, borrowed mutably.
+        NonNull::new(self.first).map(|mbuf| unsafe { Edit::new(mbuf) })
+    }
+
+    /// Sum of the windows, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.segs().map(RawMbuf::len).sum()
+    }
+
+    /// Makes a packet of the list, whose first mbuf can carry a header.
+    ///
+    /// # Panics
+    /// If the list is empty.
+    pub(crate) fn into_packet(self, header: PacketHeader, len: usize) -> Packet {
+        let mut this = ManuallyDrop::new(self);
+        Chain::assemble(&mut this, Some(header), len)
+    }
+
+    /// Makes a headerless chain of the list.
+    ///
+    /// # Panics
+    /// If the list is empty.
+    pub(crate) fn into_chain(self) -> Chain {
+        let mut this = ManuallyDrop::new(self);
+        Chain::assemble(&mut this, None, 0)
+    }
+
+    /// Makes a chain of either kind: with the header if it is a packet.
+    pub(crate) fn into<H: Head>(self, header: PacketHeader, len: usize) -> Chain<H> {
+        let mut this = ManuallyDrop::new(self);
+        Chain::assemble(&mut this, H::HEADER.then_some(header), len)
+    }
+}
+
+/// What an operation no longer needs.
+#[derive(Default)]
+pub(crate) struct Trash {
+    mbufs: Run,
+    storage: Option<Released>,
+}
+
+impl Trash {
+    pub(crate) fn push(&mut self, mbuf: Mbuf) {
+        self.mbufs.push_back(mbuf);
+    }
+
+    pub(crate) fn append(&mut self, run: Run) {
+        self.mbufs.append(run);
+    }
+
+    pub(crate) fn push_storage(&mut self, storage: Released) {
+        debug_assert!(self.storage.is_none(), "an operation strips one mbuf at most");
+        self.storage = Some(storage);
+    }
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Run::new()
+    }
+}
+
+/// The segments of a list, as shared references.
+#[derive(Clone)]
+pub(crate) struct Segs<'a> {
+    next: *const RawMbuf,
+    _of: PhantomData<&'a RawMbuf>,
+}
+
+// SAFETY: what a `&'a Chain` can do from any thread.
+unsafe impl Send for Segs<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Segs<'_> {}
+
+impl<'a> Iterator for Segs<'a> {
+    type Item = &'a RawMbuf;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a RawMbuf> {
+        // SAFETY: null, or a live mbuf of a list that is borrowed during `'a`.
+        let mbuf = unsafe { self.next.as_ref() }?;
+        self.next = mbuf.next.get();
+        Some(mbuf)
+    }
+}
+
+/// The segments of a list, each with leave to change it.
+pub(crate) struct SegsMut<'a> {
+    next: *mut RawMbuf,
+    _of: PhantomData<&'a mut RawMbuf>,
+}
+
+// SAFETY: what a `&'a mut Chain` can do from any thread.
+unsafe impl Send for SegsMut<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for SegsMut<'_> {}
+
+impl<'a> Iterator for SegsMut<'a> {
+    type Item = Edit<'a>;
+
+    fn next(&mut self) -> Option<Edit<'a>> {
+        let mbuf = NonNull::new(self.next)?;
+        // SAFETY: a live mbuf of a list that is borrowed mutably during `'a`; each is given out once, and an `Edit`
+        // does not reach `next`.
+        unsafe {
+            self.next = mbuf.as_ref().next.get();
+            Some(Edit::new(mbuf))
+        }
+    }
+}
+
+impl<H: Head> Chain<H> {
+    /// The list's mbufs as a chain. `run` is empty afterwards, without having been dropped.
+    fn assemble(run: &mut Run, header: Option<PacketHeader>, len: usize) -> Self {
+        let first = NonNull::new(run.first).expect("a chain has a segment");
+        if let Some(mut header) = header {
+            // SAFETY: the first of a list that is ours.
+            let mut mbuf = ManuallyDrop::new(unsafe { Mbuf::from_raw(first) });
+            mbuf.add_header();
+            header.len = u32::try_from(len).expect("lengths were checked");
+            header.tail = run.last;
+            mbuf.set_header(header);
+        }
+        // Not dropped: its mbufs are the chain's now.
+        core::mem::forget(core::mem::take(run));
+        let chain = Chain(first, PhantomData);
+        debug_assert_eq!(chain.check(), Ok(()));
+        chain
+    }
+
+    /// Makes a chain of one mbuf, with a header if it should and does not have one.
+    #[inline]
+    pub(crate) fn from_mbuf(mut mbuf: Mbuf) -> Self {
+        if H::HEADER != mbuf.has_header() {
+            if H::HEADER {
+                mbuf.add_header();
+            } else {
+                mbuf.take_header();
+            }
+        }
+        let len = mbuf.len();
+        let raw = mbuf.into_raw();
+        let mut chain = Chain(raw, PhantomData);
+        if H::HEADER && len > 0 {
+            chain.set_total(len);
+        }
+        chain
+    }
+
+    /// The only mbuf, or the chain back.
+    pub(crate) fn into_mbuf(self) -> Result<Mbuf, Self> {
+        if self.segs().nth(1).is_some() {
+            return Err(self);
+        }
+        let this = ManuallyDrop::new(self);
+        // SAFETY: ours, and linked to nothing.
+        Ok(unsafe { Mbuf::from_raw(this.0) })
+    }
+
+    /// The first segment.
+    #[inline]
+    pub(crate) fn first(&self) -> &RawMbuf {
+        // SAFETY: live and ours (invariant 1).
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The first segment, to be changed. The total is the caller's business.
+    #[inline]
+    pub(crate) fn first_mut(&mut self) -> Edit<'_> {
+        // SAFETY: live, ours, and borrowed mutably.
+        unsafe { Edit::new(self.0) }
+    }
+
+    fn last_place(&self) -> NonNull<RawMbuf> {
+        let first = self.first();
+        if !H::HEADER {
+            // A chain has a segment.
+            return self.segs().last().map_or(self.0, NonNull::from);
+        }
+        if first.is_fresh() { self.0 } else { NonNull::new(first.header().tail).unwrap_or(self.0) }
+    }
+
+    /// The last segment. O(1) for packets, O(segments) for headerless chains.
+    #[inline]
+    pub(crate) fn last(&self) -> &RawMbuf {
+        // SAFETY: live and ours (invariants 1 and 2).
+        unsafe { self.last_place().as_ref() }
+    }
+
+    /// The last segment, to be changed. The total is the caller's business.
+    #[inline]
+    pub(crate) fn last_mut(&mut self) -> Edit<'_> {
+        // SAFETY: live, ours (invariants 1 and 2), and borrowed mutably.
+        unsafe { Edit::new(self.last_place()) }
+    }
+
+    pub(crate) fn segs(&self) -> Segs<'_> {
+        Segs { next: self.0.as_ptr(), _of: PhantomData }
+    }
+
+    /// The segments, to be changed. The total is the caller's business.
+    pub(crate) fn segs_mut(&mut self) -> SegsMut<'_> {
+        SegsMut { next: self.0.as_ptr(), _of: PhantomData }
+    }
+
+    /// Whether there is one segment.
+    #[inline]
+    pub(crate) fn is_single(&self) -> bool {
+        self.first().next.get().is_null()
+    }
+
+    /// Total length in bytes. O(1) for packets, O(segments) for headerless chains.
+    #[inline]
+    pub(crate) fn total(&self) -> usize {
+        if H::HEADER { self.first().header().len as usize } else { self.segs().map(RawMbuf::len).sum() }
+    }
+
+    /// Tells the header, if there is one, that the total changed.
+    #[inline]
+    pub(crate) fn set_total(&mut self, len: usize) {
+        if H::HEADER {
+            self.first_mut().header_mut().len = len as u32;
+        }
+    }
+
+    /// The pool.
+    #[inline]
+    pub(crate) fn shared(&self) -> &Shared {
+        self.first().shared()
+    }
+
+    /// A copy of the header, tags copied as each wishes; an empty one for headerless chains.
+    pub(crate) fn copy_header(&self) -> Result<PacketHeader, OpError> {
+        if !H::HEADER {
+            return Ok(PacketHeader::EMPTY);
+        }
+        let header = self.first().header();
+        let tags = header.tags.copy().ok_or(OpError::Tag)?;
+        Ok(PacketHeader::new(tags, header.meta))
+    }
+
+    /// Takes the chain apart.
+    pub(crate) fn into_run(self) -> (Run, PacketHeader) {
+        let this = ManuallyDrop::new(self);
+        this.disassemble()
+    }
+
+    fn disassemble(&self) -> (Run, PacketHeader) {
+        let run = Run { first: self.0.as_ptr(), last: self.last_place().as_ptr() };
+        let header = if H::HEADER {
+            // SAFETY: the callers own the list from here on, and do not use the chain.
+            ManuallyDrop::new(unsafe { Mbuf::from_raw(self.0) }).take_header()
+        } else {
+            PacketHeader::EMPTY
+        };
+        (run, header)
+    }
+
+    /// Works on the list of mbufs, which has `len` bytes afterwards and whose first mbuf can carry a header.
+    ///
+    /// `f` cannot fail: what may has been done before. Mbufs and storage that are no longer needed go into the trash,
+    /// which is emptied when the chain is whole again, as that may run the user's code.
+    pub(crate) fn edit<R>(&mut self, len: usize, f: impl FnOnce(&mut Run, &mut Trash) -> R) -> R {
+        /// Puts the chain together again, also when `f` panics.
+        struct Guard<'a, H: Head> {
+            chain: &'a mut Chain<H>,
+            run: Run,
+            header: Option<PacketHeader>,
+            len: usize,
+        }
+
+        impl<H: Head> Drop for Guard<'_, H> {
+            fn drop(&mut self) {
+                let header = self.header.take().filter(|_| H::HEADER);
+                let whole = Chain::<H>::assemble(&mut self.run, header, self.len);
+                self.chain.0 = ManuallyDrop::new(whole).0;
+            }
+        }
+
+        let (run, header) = self.disassemble();
+        let mut trash = Trash::default();
+        let mut guard = Guard { chain: self, run, header: Some(header), len };
+        f(&mut guard.run, &mut trash)
+    }
+
+    /// The address of the first mbuf, for `Debug` and for tests of identity.
+    pub(crate) fn address(&self) -> *const () {
+        self.0.as_ptr().cast_const().cast()
+    }
+}
+
+impl Packet {
+    /// The packet header; reads as empty while it is fresh.
+    #[inline]
+    pub(crate) fn header(&self) -> &PacketHeader {
+        self.first().header()
+    }
+
+    /// The packet header, made real. `len` and `tail` are not the caller's to change.
+    #[inline]
+    pub(crate) fn header_mut(&mut self) -> &mut PacketHeader {
+        self.first_mut().header_mut()
+    }
+
+    /// After tags were attached.
+    pub(crate) fn note_tags(&mut self) {
+        self.first_mut().mark();
+    }
+
+    /// A packet over memory of the user's.
+    ///
+    /// # Safety
+    /// The bytes `find` returns live as long as the owner is neither touched nor dropped; they may be written unless
+    /// `read_only`.
+    unsafe fn external<O: Send + 'static>(
+        shared: &Shared,
+        owner: O,
+        read_only: bool,
+        find: impl FnOnce(&mut O) -> (*mut u8, usize),
+    ) -> Result<Packet, (OpError, O)> {
+        // SAFETY: by this function's contract.
+        let mbuf = unsafe { shared.external(owner, read_only, find) }?;
+        Ok(Chain::from_mbuf(mbuf))
+    }
+
+    /// A packet over the bytes that `owner` lends for reading.
+    pub(crate) fn over<O>(shared: &Shared, owner: O) -> Result<Packet, (OpError, O)>
+    where
+        O: AsRef<[u8]> + Send + 'static,
+    {
+        // SAFETY: the owner rests where it is and is not touched until it is dropped, so the shared borrow that
+        // `as_ref` was called with may be thought to last as long. Read-only, so nobody writes through the pointer.
+        unsafe {
+            Self::external(shared, owner, true, |owner| {
+                let bytes: &[u8] = (*owner).as_ref();
+                (bytes.as_ptr().cast_mut(), bytes.len())
+            })
+        }
+    }
+
+    /// A packet over the bytes that `owner` lends for writing.
+    pub(crate) fn over_mut<O>(shared: &Shared, owner: O) -> Result<Packet, (OpError, O)>
+    where
+        O: AsMut<[u8]> + Send + 'static,
+    {
+        // SAFETY: as in `over`, with a mutable borrow.
+        unsafe {
+            Self::external(shared, owner, false, |owner| {
+                let bytes = owner.as_mut();
+                (bytes.as_mut_ptr(), bytes.len())
+            })
+        }
+    }
+}
+
+/// Links of packets in a queue. The queue's own file holds the policy; this holds the pointers.
+///
+/// # Invariants
+/// 1. Both null, or the first and last of packets that this value owns, linked by `next_packet`, ending in null.
+///    Each is the first mbuf of what a [`Packet`] owns, but for the link.
+pub(crate) struct PacketList {
+    first: *mut RawMbuf,
+    last: *mut RawMbuf,
+}
+
+// SAFETY: a list of packets, which are `Send`.
+unsafe impl Send for PacketList {}
+// SAFETY: as above, and `Sync`.
+unsafe impl Sync for PacketList {}
+
+impl PacketList {
+    pub(crate) const fn new() -> Self {
+        PacketList { first: ptr::null_mut(), last: ptr::null_mut() }
+    }
+
+    pub(crate) fn push_back(&mut self, packet: Packet) {
+        let packet = ManuallyDrop::new(packet).0.as_ptr();
+        self.append(PacketList { first: packet, last: packet });
+    }
+
+    pub(crate) fn push_front(&mut self, packet: Packet) {
+        let packet = ManuallyDrop::new(packet).0.as_ptr();
+        let mut front = PacketList { first: packet, last: packet };
+        front.append(core::mem::replace(self, PacketList::new()));
+        *self = front;
+    }
+
+    pub(crate) fn append(&mut self, other: PacketList) {
+        let other = ManuallyDrop::new(other);
+        if other.first.is_null() {
+            return;
+        }
+        // SAFETY: null, or the last of our packets.
+        match unsafe { self.last.as_ref() } {
+            Some(last) => last.next_packet.set(other.first),
+            None => self.first = other.first,
+        }
+        self.last = other.last;
+    }
+
+    pub(crate) fn pop_front(&mut self) -> Option<Packet> {
+        let first = NonNull::new(self.first)?;
+        // SAFETY: the first of our packets.
+        self.first = unsafe { first.as_ref() }.next_packet.replace(ptr::null_mut());
+        if self.first.is_null() {
+            self.last = ptr::null_mut();
+        }
+        Some(Chain(first, PhantomData))
+    }
+
+    /// The packets, each as a borrowed handle.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Packet> {
+        let mut place: *const *mut RawMbuf = &self.first;
+        core::iter::from_fn(move || {
+            // SAFETY: `place` is our `first` or the `next_packet` of one of our packets, borrowed with `self`. Unless
+            // null, what is there is laid out as the packet handle that owns the mbuf, which is borrowed too.
+            unsafe {
+                let packet = NonNull::new(*place)?;
+                let handle = &*place.cast::<Packet>();
+                place = packet.as_ref().next_packet.as_ptr();
+                Some(handle)
+            }
+        })
+    }
+
+    pub(crate) fn first(&self) -> Option<&Packet> {
+        self.iter().next()
+    }
+
+    /// The last packet.
+    pub(crate) fn last(&self) -> Option<&Packet> {
+        if self.last.is_null() {
+            return None;
+        }
+        // SAFETY: not null, so laid out as the handle of a packet that is ours, borrowed with `self`.
+        Some(unsafe { &*(&raw const self.last).cast::<Packet>() })
+    }
+}
+
+impl Drop for PacketList {
+    fn drop(&mut self) {
+        /// Goes on with the rest when a destructor of the user's panics.
+        struct Rest<'a>(&'a mut PacketList);
+
+        impl Drop for Rest<'_> {
+            fn drop(&mut self) {
+                while let Some(packet) = self.0.pop_front() {
+                    drop(packet);
+                }
+            }
+        }
+
+        drop(Rest(self));
+    }
+}

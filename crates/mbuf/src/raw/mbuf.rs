@@ -1,0 +1,894 @@
+//! One mbuf: 256 bytes of links, window, storage, and either inline data or a packet header and less of it.
+//!
+//! ```text
+//!   0  head: zone (and mark), place in the keg      ┐
+//!  16  next, next_packet                            │ first line: all that
+//!  32  data, len, flags (type in the low bits)      │ allocation and free touch
+//!  48  storage, buf                                 ┘
+//!  64  cap, track
+//!  72  ┌ inline data (184 bytes), or ┬ packet header (80 bytes)
+//! 152  │                             ├ inline data (104 bytes)
+//! 256  └                             ┴
+//!
+//! buf              data            data+len           buf+cap
+//!  ├── headroom ────┼─── window ──────┼─── tailroom ─────┤     inline or in storage
+//! ```
+//!
+//! # At rest
+//!
+//! A free mbuf keeps what the next user would otherwise have to set: links null, no mark; one of the mbuf zone has
+//! no storage; one of the packet zone has a 2 KiB cluster that it alone holds, with `buf` and `cap` set for it.
+//! The packet header is not cleared on allocation: the flag `FRESH` says that it reads as empty.
+#![allow(unsafe_code)]
+
+use core::cell::{Cell, UnsafeCell};
+use core::marker::PhantomData;
+use core::mem::{ManuallyDrop, offset_of, size_of};
+use core::ops::Deref;
+use core::ptr::{self, NonNull};
+use core::slice;
+
+use mbuf_zone::raw::{self, Head, Object};
+
+use super::lane;
+use super::storage::{self, Storage, StorageKind};
+use crate::config::{Class, HEADER_OFFSET, LINK_HEADER, MHLEN, MLEN, MSIZE, PLAIN_OFFSET};
+use crate::error::OpError;
+use crate::meta::Meta;
+use super::zones::Shared;
+use crate::tag::TagList;
+
+/// What the first mbuf of a packet knows about the packet.
+#[repr(C)]
+pub(crate) struct PacketHeader {
+    pub(crate) len: u32,
+    _reserved: u32,
+    pub(crate) tail: *mut RawMbuf,
+    pub(crate) tags: TagList,
+    pub(crate) meta: Meta,
+}
+
+impl PacketHeader {
+    pub(crate) const EMPTY: Self =
+        PacketHeader { len: 0, _reserved: 0, tail: ptr::null_mut(), tags: TagList::EMPTY, meta: Meta::EMPTY };
+
+    /// Tags and metadata for a packet whose length and tail will be set.
+    pub(super) fn new(tags: TagList, meta: Meta) -> Self {
+        PacketHeader { tags, meta, ..Self::EMPTY }
+    }
+}
+
+/// Bits of `flags` above the type.
+pub(crate) mod flag {
+    pub(crate) const TYPE_MASK: u32 = 0x3f;
+    /// An operation that is being prepared will replace this segment. Never set between operations.
+    pub(crate) const CHOSEN: u32 = 1 << 7;
+    /// [`StorageKind`](super::StorageKind), three bits.
+    pub(crate) const KIND_SHIFT: u32 = 8;
+    pub(crate) const KIND_MASK: u32 = 7 << KIND_SHIFT;
+    /// A packet header is there.
+    pub(crate) const PKTHDR: u32 = 1 << 11;
+    /// The packet header reads as empty, whatever its bytes are.
+    pub(crate) const FRESH: u32 = 1 << 12;
+    /// The storage must not be written.
+    pub(crate) const READ_ONLY: u32 = 1 << 13;
+    /// This holder may write behind its window even while the storage is shared.
+    pub(crate) const TAIL_OWNER: u32 = 1 << 14;
+    /// The mbuf belongs to the packet zone, for life.
+    pub(crate) const PAIRED: u32 = 1 << 15;
+    /// Flags that users see and set, from here up.
+    pub(crate) const USER_SHIFT: u32 = 16;
+    pub(crate) const USER_MASK: u32 = 0xffff << USER_SHIFT;
+}
+
+/// An mbuf in memory.
+///
+/// # Invariants
+/// 1. `buf..buf + cap` is initialised memory that lives as long as the mbuf holds its storage: the inline area from
+///    72 or (with a packet header) 152 if `storage` is null, otherwise the storage's bytes. Kind bits agree.
+/// 2. The window `data..data + len` lies within `buf..buf + cap`.
+/// 3. If `storage` is not null the mbuf is one of its `refs`.
+/// 4. At most one holder of a storage has `TAIL_OWNER`, and then no other holder's window ends behind that one's.
+/// 5. The mark is set if the storage is, or was, shared, is not the one the mbuf rests with, or tags are attached.
+/// 6. With `PKTHDR` and without `FRESH`, the header is an initialised [`PacketHeader`].
+/// 7. Through a shared reference nothing changes but the mark. Changes are made by whoever owns the mbuf, or borrows
+///    it mutably ([`Edit`]).
+#[repr(C, align(64))]
+pub(crate) struct RawMbuf {
+    head: Head,
+    pub(super) next: Cell<*mut RawMbuf>,
+    pub(crate) next_packet: Cell<*mut RawMbuf>,
+    data: Cell<*mut u8>,
+    len: Cell<u32>,
+    flags: Cell<u32>,
+    storage: Cell<*mut Storage>,
+    buf: Cell<*mut u8>,
+    cap: Cell<u32>,
+    track: Cell<u32>,
+    area: UnsafeCell<Area>,
+}
+
+#[repr(C, align(8))]
+struct Area([u8; MLEN]);
+
+const _: () = assert!(size_of::<RawMbuf>() == MSIZE);
+const _: () = assert!(offset_of!(RawMbuf, area) == PLAIN_OFFSET);
+const _: () = assert!(HEADER_OFFSET + MHLEN == MSIZE && HEADER_OFFSET.is_multiple_of(8));
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(offset_of!(RawMbuf, cap) == 64);
+
+impl RawMbuf {
+    fn has(&self, flag: u32) -> bool {
+        self.flags.get() & flag != 0
+    }
+
+    /// Bytes of the window.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len.get() as usize
+    }
+
+    /// The window.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: initialised and live by invariants 1 and 2; not written while `self` is borrowed: by this handle
+        // by invariant 7, by other holders by `Storage`'s invariant 3, as tail owners write behind our window.
+        unsafe { slice::from_raw_parts(self.data.get(), self.len()) }
+    }
+
+    pub(crate) fn kind(&self) -> StorageKind {
+        StorageKind::from_bits((self.flags.get() & flag::KIND_MASK) >> flag::KIND_SHIFT)
+    }
+
+    fn storage(&self) -> Option<&Storage> {
+        // SAFETY: null, or live by invariant 3.
+        unsafe { self.storage.get().as_ref() }
+    }
+
+    /// Mbufs that share the storage; one for inline data.
+    pub(crate) fn share_count(&self) -> u32 {
+        self.storage().map_or(1, |s| s.refs.get())
+    }
+
+    fn is_unique(&self) -> bool {
+        // An unmarked mbuf's storage was never shared (invariant 5).
+        !self.head.is_marked() || self.storage().is_none_or(|s| s.refs.is_unique())
+    }
+
+    /// Whether the window may be written.
+    #[inline]
+    pub(crate) fn is_writable(&self) -> bool {
+        !self.has(flag::READ_ONLY) && self.is_unique()
+    }
+
+    fn front(&self) -> usize {
+        self.data.get().addr() - self.buf.get().addr()
+    }
+
+    fn back(&self) -> usize {
+        self.cap.get() as usize - self.front() - self.len()
+    }
+
+    /// Bytes in front of the window that may be written.
+    #[inline]
+    pub(crate) fn headroom(&self) -> usize {
+        if self.is_writable() { self.front() } else { 0 }
+    }
+
+    fn may_write_tail(&self) -> bool {
+        !self.has(flag::READ_ONLY) && (self.has(flag::TAIL_OWNER) || self.is_unique())
+    }
+
+    /// Bytes behind the window that may be written.
+    #[inline]
+    pub(crate) fn tailroom(&self) -> usize {
+        if self.may_write_tail() { self.back() } else { 0 }
+    }
+
+    /// Bytes of the storage or inline area.
+    pub(crate) fn capacity(&self) -> usize {
+        self.cap.get() as usize
+    }
+
+    /// Bytes the mbuf pins: itself and its storage.
+    pub(crate) fn memory(&self) -> usize {
+        MSIZE + self.storage().map_or(0, |s| s.size as usize)
+    }
+
+    pub(crate) fn type_bits(&self) -> u8 {
+        (self.flags.get() & flag::TYPE_MASK) as u8
+    }
+
+    pub(crate) fn user_flags(&self) -> u16 {
+        (self.flags.get() >> flag::USER_SHIFT) as u16
+    }
+
+    pub(crate) fn has_header(&self) -> bool {
+        self.has(flag::PKTHDR)
+    }
+
+    /// Whether the storage must not be written, whoever holds it.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.has(flag::READ_ONLY)
+    }
+
+    /// Whether the mbuf can carry a packet header without another allocation.
+    pub(crate) fn can_carry_header(&self) -> bool {
+        self.kind() != StorageKind::Inline || self.has(flag::PKTHDR) || self.len() <= MHLEN
+    }
+
+    /// Whether the operation that is being prepared chose this segment.
+    pub(crate) fn is_chosen(&self) -> bool {
+        self.has(flag::CHOSEN)
+    }
+
+    /// The pool the mbuf came from.
+    pub(crate) fn shared(&self) -> &Shared {
+        // SAFETY: the zones of a pool have its `Shared` as user pointer, and an object that is out keeps it alive.
+        unsafe { &*self.head.user().cast::<Shared>() }
+    }
+
+    fn header_place(&self) -> *mut PacketHeader {
+        self.area.get().cast()
+    }
+
+    /// The packet header, empty if it is fresh.
+    pub(super) fn header(&self) -> &PacketHeader {
+        debug_assert!(self.has(flag::PKTHDR));
+        if self.has(flag::FRESH) {
+            return const { &PacketHeader::EMPTY };
+        }
+        // SAFETY: initialised by invariant 6; not changed while borrowed (invariant 7).
+        unsafe { &*self.header_place() }
+    }
+
+    pub(super) fn is_fresh(&self) -> bool {
+        self.has(flag::FRESH)
+    }
+
+    /// The owner of external, read-only storage, if it is an `O`.
+    #[cfg(feature = "bytes")]
+    pub(crate) fn owner<O: Send + 'static>(&self) -> Option<&O> {
+        if self.kind() != StorageKind::External || !self.has(flag::READ_ONLY) {
+            return None;
+        }
+        // SAFETY: held by invariant 3, external and read-only as just checked, borrowed with `self`.
+        unsafe { storage::owner_ref(NonNull::new(self.storage.get())?) }
+    }
+
+    /// Offset of the window in the storage.
+    #[cfg(feature = "bytes")]
+    pub(crate) fn offset(&self) -> usize {
+        self.front()
+    }
+
+    /// What disagrees with the invariants that can be checked from here.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let (data, buf, cap) = (self.data.get().addr(), self.buf.get().addr(), self.capacity());
+        if data < buf || data - buf > cap || self.len() > cap - (data - buf) {
+            return Some("the window is outside of the storage");
+        }
+        match (self.kind(), self.storage()) {
+            (StorageKind::Inline, None) => {
+                let base = ptr::from_ref(self).addr();
+                let start = base + if self.has(flag::PKTHDR) { HEADER_OFFSET } else { PLAIN_OFFSET };
+                if buf != start || buf + cap != base + MSIZE {
+                    return Some("the inline area is not where it should be");
+                }
+            }
+            (StorageKind::Inline, Some(_)) | (_, None) => {
+                return Some("the kind of storage and the storage disagree");
+            }
+            (kind, Some(storage)) => {
+                if buf != storage.buf.addr() || cap != storage.size as usize {
+                    return Some("the bounds are not the storage's");
+                }
+                if storage.refs.get() == 0 {
+                    return Some("the storage is held and has no holders");
+                }
+                let rests_here = self.has(flag::PAIRED) && kind == StorageKind::Cluster(Class::Cluster);
+                if !self.head.is_marked() && !(rests_here && storage.refs.get() == 1) {
+                    return Some("the mbuf would be freed as if its storage were its own");
+                }
+            }
+        }
+        if self.has(flag::PKTHDR) && !self.has(flag::FRESH) && self.header().tags.is_some() && !self.head.is_marked()
+        {
+            return Some("the mbuf would be freed without its tags");
+        }
+        None
+    }
+}
+
+/// One segment that nobody else has: not linked, freed on drop.
+///
+/// # Invariants
+/// 1. The mbuf is out of its zone, its `next` and `next_packet` are null, and this value alone names it.
+pub(crate) struct Mbuf(NonNull<RawMbuf>);
+
+// SAFETY: an owned mbuf; what other threads share with it is storage, which is counted and not written while shared.
+unsafe impl Send for Mbuf {}
+// SAFETY: as above; shared references change nothing but the atomic mark.
+unsafe impl Sync for Mbuf {}
+
+impl Deref for Mbuf {
+    type Target = RawMbuf;
+
+    #[inline]
+    fn deref(&self) -> &RawMbuf {
+        // SAFETY: live by invariant 1.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for Mbuf {
+    fn drop(&mut self) {
+        // SAFETY: ours alone by invariant 1, and gone after this.
+        unsafe { free(self.0) };
+    }
+}
+
+impl Mbuf {
+    pub(super) fn into_raw(self) -> NonNull<RawMbuf> {
+        ManuallyDrop::new(self).0
+    }
+
+    /// # Safety
+    /// As invariant 1 says.
+    pub(super) unsafe fn from_raw(mbuf: NonNull<RawMbuf>) -> Self {
+        Mbuf(mbuf)
+    }
+
+    /// Leave to change the mbuf.
+    #[inline]
+    pub(crate) fn edit(&mut self) -> Edit<'_> {
+        Edit { mbuf: self.0, _of: PhantomData }
+    }
+
+    /// An empty mbuf with inline storage of an object of the mbuf zone.
+    ///
+    /// # Safety
+    /// The object is one of the pool's mbuf zone, at rest, and nobody else's.
+    #[inline]
+    pub(super) unsafe fn plain(object: Object, header: bool) -> Self {
+        let mbuf = object.as_ptr::<RawMbuf>();
+        let (offset, flags) = if header {
+            (HEADER_OFFSET, flag::PKTHDR | flag::FRESH | flag::TAIL_OWNER | TYPE_DATA)
+        } else {
+            (PLAIN_OFFSET, flag::TAIL_OWNER | TYPE_DATA)
+        };
+        // SAFETY: ours, and at rest; the inline area is `MSIZE - offset` bytes from `offset`.
+        unsafe {
+            let raw = mbuf.as_ref();
+            let buf = mbuf.cast::<u8>().as_ptr().add(offset);
+            raw.buf.set(buf);
+            raw.data.set(buf);
+            raw.cap.set((MSIZE - offset) as u32);
+            raw.len.set(0);
+            raw.flags.set(flags);
+        }
+        Mbuf(mbuf)
+    }
+
+    /// An empty packet mbuf with its cluster, `headroom` bytes in front.
+    ///
+    /// # Safety
+    /// The object is one of the pool's packet zone, at rest, and nobody else's. `headroom` is at most 2048.
+    #[inline(always)]
+    pub(super) unsafe fn paired(object: Object, headroom: usize) -> Self {
+        const FLAGS: u32 = flag::PKTHDR | flag::FRESH | flag::TAIL_OWNER | flag::PAIRED | TYPE_DATA | CLUSTER_BITS;
+        let mbuf = object.as_ptr::<RawMbuf>();
+        // SAFETY: ours, and at rest, so `buf` is that of a 2 KiB cluster.
+        unsafe {
+            let raw = mbuf.as_ref();
+            raw.data.set(raw.buf.get().add(headroom));
+            raw.len.set(0);
+            raw.flags.set(FLAGS);
+        }
+        Mbuf(mbuf)
+    }
+
+    /// Gives an mbuf with empty inline storage a cluster of its own.
+    ///
+    /// # Safety
+    /// `cluster` is an object of the zone of that class, its count at one, that nobody else has.
+    pub(super) unsafe fn attach(&mut self, cluster: Object, class: Class) {
+        // SAFETY: by this function's contract a storage of that class, given to us.
+        unsafe { self.hold(cluster.as_ptr(), StorageKind::Cluster(class)) };
+    }
+
+    /// Makes the mbuf a holder of storage, with an empty window at its start.
+    ///
+    /// # Safety
+    /// One count of `storage`, which is of that kind, is given to the mbuf, which has inline storage and is empty.
+    unsafe fn hold(&mut self, storage: NonNull<Storage>, kind: StorageKind) {
+        debug_assert!(self.storage.get().is_null() && self.len() == 0);
+        // SAFETY: live, as one count is ours.
+        let (buf, size) = unsafe { ((*storage.as_ptr()).buf, (*storage.as_ptr()).size) };
+        self.storage.set(storage.as_ptr());
+        self.buf.set(buf);
+        self.data.set(buf);
+        self.cap.set(size);
+        self.flags.set(self.flags.get() & !flag::KIND_MASK | kind.bits() << flag::KIND_SHIFT);
+        self.head.mark();
+    }
+
+    /// Gives an mbuf with empty inline storage external storage with an owner, all of it in the window.
+    ///
+    /// # Safety
+    /// `record` is an object of the external zone that nobody else has. The bytes `find` returns live as long as the
+    /// owner is neither touched nor dropped; they may be written unless `read_only`.
+    pub(super) unsafe fn attach_external<O: Send + 'static>(
+        &mut self,
+        record: Object,
+        owner: O,
+        read_only: bool,
+        find: impl FnOnce(&mut O) -> (*mut u8, usize),
+    ) -> Result<(), (O, usize)> {
+        // SAFETY: by this function's contract; the one count of the new storage goes to this mbuf.
+        unsafe {
+            let storage = storage::init_external(record, owner, find)?;
+            self.hold(storage, StorageKind::External);
+        }
+        self.len.set(self.cap.get());
+        if read_only {
+            self.flags.set(self.flags.get() | flag::READ_ONLY);
+        }
+        Ok(())
+    }
+
+    /// Takes the owner of external storage back, if it is an `O` and this is the only holder.
+    pub(crate) fn into_owner<O: Send + 'static>(self) -> Result<O, Self> {
+        let Some(storage) = NonNull::new(self.storage.get()) else { return Err(self) };
+        if self.kind() != StorageKind::External {
+            return Err(self);
+        }
+        // SAFETY: held by `RawMbuf`'s invariant 3 and external; on success the mbuf forgets it.
+        match unsafe { storage::take_owner::<O>(storage) } {
+            None => Err(self),
+            Some(owner) => {
+                self.storage.set(ptr::null_mut());
+                Ok(owner)
+            }
+        }
+    }
+
+    /// Makes this mbuf, which has empty inline storage, show `range` of another: the storage is shared, inline data
+    /// is copied, as it has to fit.
+    pub(crate) fn show(mut self, from: &RawMbuf, start: usize, len: usize) -> Result<Self, OpError> {
+        debug_assert!(start + len <= from.len());
+        let keep = flag::TYPE_MASK | flag::USER_MASK;
+        match from.storage() {
+            None => {
+                let max = self.capacity();
+                let place = self.edit().grow_back(len).ok_or(OpError::TooLong { len, max })?;
+                place.copy_from_slice(&from.bytes()[start..start + len]);
+            }
+            Some(storage) => {
+                if !storage.refs.acquire() {
+                    return Err(OpError::TooManySharers);
+                }
+                from.head.mark();
+                // SAFETY: the count just acquired is given away; the kind is that of a holder.
+                unsafe { self.hold(NonNull::from(storage), from.kind()) };
+                // SAFETY: a part of the other's window, so inside of the storage.
+                self.data.set(unsafe { from.data.get().add(start) });
+                self.len.set(len as u32);
+                self.flags.set(self.flags.get() & !flag::TAIL_OWNER | from.flags.get() & flag::READ_ONLY);
+            }
+        }
+        self.flags.set(self.flags.get() & !keep | from.flags.get() & keep);
+        Ok(self)
+    }
+
+    /// Gives the mbuf a fresh packet header, moving inline data out of its way.
+    ///
+    /// # Panics
+    /// If it cannot carry one (a bug of the caller's).
+    pub(super) fn add_header(&mut self) {
+        if self.has(flag::PKTHDR) {
+            return;
+        }
+        assert!(self.can_carry_header(), "inline data in the way of a packet header");
+        if self.kind() == StorageKind::Inline {
+            let (front, len) = (self.front(), self.len());
+            let room = HEADER_OFFSET - PLAIN_OFFSET;
+            let front = if front >= room { front - room } else { (MHLEN - len) & !7 };
+            // SAFETY: the inline area of our own mbuf; `front + len <= MHLEN`: either the window's place is unchanged
+            // or it is put there.
+            unsafe {
+                let buf = self.0.cast::<u8>().as_ptr().add(HEADER_OFFSET);
+                let data = buf.add(front);
+                ptr::copy(self.data.get(), data, len);
+                self.buf.set(buf);
+                self.data.set(data);
+            }
+            self.cap.set(MHLEN as u32);
+        }
+        self.flags.set(self.flags.get() | flag::PKTHDR | flag::FRESH);
+    }
+
+    /// Takes the packet header out. The mbuf has none afterwards.
+    pub(super) fn take_header(&mut self) -> PacketHeader {
+        let header = if self.has(flag::FRESH) {
+            PacketHeader::EMPTY
+        } else {
+            // SAFETY: initialised by invariant 6, and never read again.
+            unsafe { self.header_place().read() }
+        };
+        self.flags.set(self.flags.get() & !(flag::PKTHDR | flag::FRESH));
+        if self.kind() == StorageKind::Inline {
+            // SAFETY: the larger area of a headerless mbuf, of our own.
+            self.buf.set(unsafe { self.0.cast::<u8>().as_ptr().add(PLAIN_OFFSET) });
+            self.cap.set(MLEN as u32);
+        }
+        header
+    }
+
+    /// Writes a packet header, which the mbuf has room for (`add_header`).
+    pub(super) fn set_header(&mut self, header: PacketHeader) {
+        debug_assert!(self.has(flag::PKTHDR));
+        if header.tags.is_some() {
+            self.head.mark();
+        }
+        if !self.has(flag::FRESH) {
+            // SAFETY: initialised by invariant 6; replaced at once.
+            unsafe { self.header_place().drop_in_place() };
+        }
+        // SAFETY: the header's place in our own mbuf.
+        unsafe { self.header_place().write(header) };
+        self.flags.set(self.flags.get() & !flag::FRESH);
+    }
+
+    /// Lets go of the storage: an empty, headerless mbuf with inline storage remains. The storage is released when
+    /// the returned value is dropped, which may run the user's code.
+    pub(crate) fn strip(&mut self) -> Released {
+        debug_assert!(!self.has_header());
+        let released = Released(NonNull::new(self.storage.replace(ptr::null_mut())), self.kind());
+        // SAFETY: the inline area of a headerless mbuf of our own.
+        let buf = unsafe { self.0.cast::<u8>().as_ptr().add(PLAIN_OFFSET) };
+        self.buf.set(buf);
+        self.data.set(buf);
+        self.cap.set(MLEN as u32);
+        self.len.set(0);
+        self.flags.set(self.flags.get() & !(flag::KIND_MASK | flag::READ_ONLY) | flag::TAIL_OWNER);
+        if self.has(flag::PAIRED) {
+            // It does not rest like this.
+            self.head.mark();
+        }
+        released
+    }
+
+    /// Puts the empty window `offset` bytes into the storage.
+    ///
+    /// # Panics
+    /// If the window is not empty or the offset is outside.
+    pub(crate) fn place(&mut self, offset: usize) {
+        assert!(self.len() == 0 && offset <= self.capacity() && self.is_unique());
+        // SAFETY: inside of the storage.
+        self.data.set(unsafe { self.buf.get().add(offset) });
+    }
+}
+
+/// A hold on storage, let go when this is dropped.
+///
+/// # Invariants
+/// 1. One count of the storage, which is of that kind, belongs to this value.
+pub(crate) struct Released(Option<NonNull<Storage>>, StorageKind);
+
+impl Drop for Released {
+    fn drop(&mut self) {
+        if let Some(storage) = self.0 {
+            // SAFETY: the count is ours (invariant 1) and gone with us.
+            unsafe { storage::release(storage, self.1) };
+        }
+    }
+}
+
+const TYPE_DATA: u32 = 1;
+const CLUSTER_BITS: u32 = StorageKind::Cluster(Class::Cluster).bits() << flag::KIND_SHIFT;
+
+/// Leave to change one segment, wherever it is linked.
+///
+/// # Invariants
+/// 1. The mbuf is live and nobody else reads or changes it during `'a`.
+pub(crate) struct Edit<'a> {
+    mbuf: NonNull<RawMbuf>,
+    _of: PhantomData<&'a mut RawMbuf>,
+}
+
+impl Deref for Edit<'_> {
+    type Target = RawMbuf;
+
+    #[inline]
+    fn deref(&self) -> &RawMbuf {
+        // SAFETY: live by invariant 1.
+        unsafe { self.mbuf.as_ref() }
+    }
+}
+
+impl<'a> Edit<'a> {
+    /// # Safety
+    /// As invariant 1 says.
+    pub(super) unsafe fn new(mbuf: NonNull<RawMbuf>) -> Self {
+        Edit { mbuf, _of: PhantomData }
+    }
+
+    /// The window, if it may be written.
+    #[inline]
+    pub(crate) fn bytes_mut(self) -> Option<&'a mut [u8]> {
+        if !self.is_writable() {
+            return None;
+        }
+        // SAFETY: initialised and live (invariants 1, 2 of `RawMbuf`); the only holder of its storage, and this the
+        // only use of the holder during `'a`.
+        Some(unsafe { slice::from_raw_parts_mut(self.data.get(), self.len()) })
+    }
+
+    /// Extends the window to the front by `n` bytes of headroom and gives them. They hold old data.
+    #[inline]
+    pub(crate) fn grow_front(self, n: usize) -> Option<&'a mut [u8]> {
+        if n > self.headroom() {
+            return None;
+        }
+        // SAFETY: `n` bytes of headroom lie in front, in storage of which this is the only holder.
+        let bytes = unsafe {
+            let data = self.data.get().sub(n);
+            self.data.set(data);
+            slice::from_raw_parts_mut(data, n)
+        };
+        self.len.set(self.len.get() + n as u32);
+        Some(bytes)
+    }
+
+    /// Extends the window to the back by `n` bytes of tailroom and gives them. They hold old data.
+    #[inline]
+    pub(crate) fn grow_back(self, n: usize) -> Option<&'a mut [u8]> {
+        if n > self.tailroom() {
+            return None;
+        }
+        let len = self.len();
+        self.len.set((len + n) as u32);
+        if self.head.is_marked() && self.is_unique() {
+            // Alone again: what is behind the window is nobody else's.
+            self.flags.set(self.flags.get() | flag::TAIL_OWNER);
+        }
+        // SAFETY: `n` bytes of tailroom lie behind, which other holders neither see nor write (invariant 4).
+        Some(unsafe { slice::from_raw_parts_mut(self.data.get().add(len), n) })
+    }
+
+    /// Drops `n` bytes at the front of the window.
+    ///
+    /// # Panics
+    /// If the window has fewer.
+    #[inline]
+    pub(crate) fn trim_front(&mut self, n: usize) {
+        assert!(n <= self.len());
+        // SAFETY: still inside of the window.
+        self.data.set(unsafe { self.data.get().add(n) });
+        self.len.set(self.len.get() - n as u32);
+    }
+
+    /// Drops `n` bytes at the back of the window.
+    ///
+    /// # Panics
+    /// If the window has fewer.
+    #[inline]
+    pub(crate) fn trim_back(&mut self, n: usize) {
+        assert!(n <= self.len());
+        self.len.set(self.len.get() - n as u32);
+        self.give_up_tail();
+    }
+
+    /// After the window's end moved to the front: others may still see what is now behind it.
+    #[inline]
+    fn give_up_tail(&mut self) {
+        if self.head.is_marked() && !self.is_unique() {
+            self.flags.set(self.flags.get() & !flag::TAIL_OWNER);
+        }
+    }
+
+    /// Cuts the window at `at` and gives the right to the tail behind to `rest`, which shows what was cut off.
+    pub(crate) fn cut_for(&mut self, at: usize, rest: &mut Mbuf) {
+        assert!(at <= self.len());
+        if self.has(flag::TAIL_OWNER) && self.storage.get() == rest.storage.get() && !self.storage.get().is_null() {
+            self.flags.set(self.flags.get() & !flag::TAIL_OWNER);
+            rest.flags.set(rest.flags.get() | flag::TAIL_OWNER);
+        }
+        self.len.set(at as u32);
+        self.give_up_tail();
+    }
+
+    /// Moves the window within its own storage so that `headroom` bytes are in front.
+    ///
+    /// # Panics
+    /// If it is not writable, or that is not possible.
+    pub(crate) fn slide(&mut self, headroom: usize) {
+        assert!(self.is_writable() && headroom + self.len() <= self.capacity());
+        // SAFETY: both places are inside of storage of which this is the only holder.
+        unsafe {
+            let data = self.buf.get().add(headroom);
+            ptr::copy(self.data.get(), data, self.len());
+            self.data.set(data);
+        }
+    }
+
+    /// Marks the segment as chosen by the operation that is being prepared, or not.
+    pub(crate) fn choose(&mut self, chosen: bool) {
+        let flags = self.flags.get() & !flag::CHOSEN;
+        self.flags.set(if chosen { flags | flag::CHOSEN } else { flags });
+    }
+
+    /// Sets the type.
+    pub(crate) fn set_type(&mut self, bits: u8) {
+        self.flags.set(self.flags.get() & !flag::TYPE_MASK | u32::from(bits));
+    }
+
+    /// Sets the flags that users see.
+    pub(crate) fn set_user_flags(&mut self, bits: u16) {
+        self.flags.set(self.flags.get() & !flag::USER_MASK | u32::from(bits) << flag::USER_SHIFT);
+    }
+
+    /// The packet header, made real if it was fresh.
+    pub(super) fn header_mut(self) -> &'a mut PacketHeader {
+        debug_assert!(self.has(flag::PKTHDR));
+        if self.has(flag::FRESH) {
+            let empty = PacketHeader { tail: self.mbuf.as_ptr(), ..PacketHeader::EMPTY };
+            // SAFETY: the header's place in an mbuf that we may change.
+            unsafe { self.header_place().write(empty) };
+            self.flags.set(self.flags.get() & !flag::FRESH);
+        }
+        // SAFETY: initialised by invariant 6; this is the only use of the mbuf during `'a`.
+        unsafe { &mut *self.header_place() }
+    }
+
+    /// Keeps the mbuf off the inlined free path.
+    pub(super) fn mark(&self) {
+        self.head.mark();
+    }
+}
+
+/// Frees one mbuf and its hold on storage; drops its tags.
+///
+/// # Safety
+/// The mbuf is nobody else's and never used again.
+#[inline]
+pub(super) unsafe fn free(mbuf: NonNull<RawMbuf>) {
+    let object = Object::new(mbuf.cast());
+    // SAFETY: ours. Unmarked, it is at rest but for the window, as long as it is linked to nothing.
+    unsafe {
+        let raw = mbuf.as_ref();
+        if raw.has(flag::PAIRED) {
+            if raw::try_put::<{ lane::PACKET }>(object, &raw.head) {
+                return;
+            }
+        } else if raw::try_put::<{ lane::MBUF }>(object, &raw.head) {
+            return;
+        }
+        free_slow(mbuf);
+    }
+}
+
+/// The zone's view of an mbuf.
+///
+/// # Safety
+/// The mbuf is out of its zone while the reference lives.
+#[inline(always)]
+pub(super) unsafe fn as_object<'a>(mbuf: NonNull<RawMbuf>) -> (Object, &'a Head) {
+    // SAFETY: live by this function's contract.
+    (Object::new(mbuf.cast()), unsafe { &(*mbuf.as_ptr()).head })
+}
+
+/// Frees a single mbuf of the packet zone by the shortest path, or returns false and has done nothing.
+///
+/// # Safety
+/// On true the mbuf, which must be nobody else's, is gone.
+#[inline(always)]
+pub(super) unsafe fn try_free_packet(mbuf: NonNull<RawMbuf>) -> bool {
+    // SAFETY: ours; unmarked and unlinked it is at rest but for the window.
+    unsafe {
+        let raw = mbuf.as_ref();
+        raw.next.get().is_null() && raw::try_put::<{ lane::PACKET }>(Object::new(mbuf.cast()), &raw.head)
+    }
+}
+
+/// # Safety
+/// As for [`free`].
+#[cold]
+unsafe fn free_slow(mbuf: NonNull<RawMbuf>) {
+    // SAFETY: ours.
+    let raw = unsafe { mbuf.as_ref() };
+    let object = Object::new(mbuf.cast());
+    if !raw.head.is_marked() {
+        // SAFETY: at rest but for the window.
+        return unsafe { put(object, raw.has(flag::PAIRED)) };
+    }
+    let mut owned = ManuallyDrop::new(Mbuf(mbuf));
+    // Dropped last: tags may run the user's code.
+    let _tags = if raw.has(flag::PKTHDR) { owned.take_header().tags } else { TagList::EMPTY };
+    let (storage, kind) = (NonNull::new(raw.storage.get()), raw.kind());
+    let paired = raw.has(flag::PAIRED);
+    if let Some(storage) = storage.filter(|_| paired && kind == StorageKind::Cluster(Class::Cluster)) {
+        // SAFETY: held by invariant 3.
+        if unsafe { storage.as_ref() }.refs.is_unique() {
+            raw.head.unmark();
+            // SAFETY: at rest but for the window: it holds a 2 KiB cluster alone.
+            return unsafe { put(object, true) };
+        }
+    }
+    raw.storage.set(ptr::null_mut());
+    raw.head.unmark();
+    // The mbuf goes home before the storage, whose owner may run the user's code.
+    if !paired {
+        // SAFETY: at rest: without storage.
+        unsafe { put(object, false) };
+    } else if let Some(cluster) = raw.shared().spare_cluster() {
+        // SAFETY: a cluster that is ours alone; with it the mbuf is at rest.
+        unsafe {
+            let storage = cluster.as_ptr::<Storage>();
+            raw.storage.set(storage.as_ptr());
+            raw.buf.set((*storage.as_ptr()).buf);
+            raw.cap.set((*storage.as_ptr()).size);
+            put(object, true);
+        }
+    } else {
+        // SAFETY: without a cluster it is no object of the packet zone: back to the keg, where the mbuf zone finds it.
+        unsafe { raw::discard(object) };
+    }
+    if let Some(storage) = storage {
+        // SAFETY: the count that the mbuf held, which is gone.
+        unsafe { storage::release(storage, kind) };
+    }
+}
+
+/// # Safety
+/// The mbuf is at rest but for its window, and given away.
+#[cold]
+unsafe fn put(object: Object, paired: bool) {
+    // SAFETY: by this function's contract.
+    unsafe {
+        if paired {
+            raw::put::<{ lane::PACKET }>(object);
+        } else {
+            raw::put::<{ lane::MBUF }>(object);
+        }
+    }
+}
+
+/// Brings a slot of the mbuf keg to rest, for the mbuf zone or (with a cluster) for the packet zone.
+///
+/// # Safety
+/// The slot is out of the keg and nobody else's; it is zeroed or was an mbuf. The cluster is given to it.
+pub(super) unsafe fn init(object: Object, cluster: Option<Object>) {
+    let raw = object.as_ptr::<RawMbuf>();
+    // SAFETY: ours; all zero bytes are an mbuf without storage.
+    unsafe {
+        let raw = raw.as_ref();
+        raw.next.set(ptr::null_mut());
+        raw.next_packet.set(ptr::null_mut());
+        raw.flags.set(0);
+        raw.len.set(0);
+        let storage = cluster.map_or(ptr::null_mut(), |c| c.as_ptr::<Storage>().as_ptr());
+        raw.storage.set(storage);
+        if let Some(storage) = storage.as_ref() {
+            raw.buf.set(storage.buf);
+            raw.cap.set(storage.size);
+        }
+    }
+}
+
+/// Takes the cluster of a free mbuf of the packet zone, if it has one.
+///
+/// # Safety
+/// The mbuf is free and nobody else's.
+pub(super) unsafe fn fini(object: Object) -> Option<Object> {
+    // SAFETY: ours.
+    let raw = unsafe { object.as_ptr::<RawMbuf>().as_ref() };
+    let storage = NonNull::new(raw.storage.replace(ptr::null_mut()))?;
+    Some(Object::new(storage.cast()))
+}
+
+/// Bytes a small inline packet leaves in front, of the `headroom` asked for.
+pub(crate) fn inline_headroom(headroom: usize) -> usize {
+    headroom.min(LINK_HEADER)
+}

@@ -1,0 +1,30 @@
+//! The unsafe core: what an mbuf is in memory, who owns it, and how mbufs are linked.
+//!
+//! Everything that dereferences a pointer is in this folder. What it exports is safe: an owned segment
+//! ([`Mbuf`]), a view of one ([`RawMbuf`], only ever behind a shared reference), leave to change one ([`Edit`]), an
+//! owned list of segments ([`Run`]), and [`Chain`], on which the rest of the crate builds.
+
+mod chain;
+mod count;
+mod mbuf;
+mod storage;
+pub(crate) mod zones;
+
+pub use chain::{Bare, Chain, Head, Header, Packet};
+pub(crate) use chain::{PacketList, Run, Segs, Trash};
+pub(crate) use mbuf::{Edit, Mbuf, PacketHeader, RawMbuf, inline_headroom};
+pub use storage::StorageKind;
+
+#[cfg(all(loom, test))]
+pub(crate) use count::ShareCount;
+
+/// The zone lanes of a pool's objects (`mbuf_zone::raw::LANES`).
+pub(crate) mod lane {
+    pub(crate) const PACKET: usize = 0;
+    pub(crate) const MBUF: usize = 1;
+    pub(crate) const CLUSTER: usize = 2;
+    pub(crate) const PAGE: usize = 3;
+    pub(crate) const JUMBO9: usize = 4;
+    pub(crate) const JUMBO16: usize = 5;
+    pub(crate) const EXTERNAL: usize = 6;
+}

@@ -1,0 +1,390 @@
+//! The zones of a pool: what they do to their slots, how they help each other when they run dry, and how objects
+//! become mbufs.
+//!
+//! ```text
+//!                    ┌────────── keg of mbufs (256 bytes) ─────────┐
+//!  mbuf zone ────────┤                                             ├──── packet zone: mbuf + 2 KiB cluster, parked
+//!                    └─────────────────────────────────────────────┘        │ init takes a cluster, fini gives it
+//!  cluster zones: 2 KiB ◀──────────────────────────────────────────────────┘
+//!                 4 KiB   9 KiB   16 KiB          descriptors of 32 bytes, each with a block of exactly its size
+//!  external zone: records of external storage
+//! ```
+//!
+//! When mbufs or 2 KiB clusters run short, parked pairs are taken apart, as many as are wanted and no more.
+#![allow(unsafe_code)]
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::{Arc, Weak};
+use core::alloc::Layout;
+use core::mem;
+use core::ptr::NonNull;
+
+use mbuf_zone::PageSource;
+use mbuf_zone::raw::{Cause, Hooks, Local, Object, RawZone, Settings, Shape};
+
+use super::mbuf::{self, Mbuf, RawMbuf};
+use super::storage::{self, External, Storage};
+use super::lane;
+use crate::config::{Class, MCLBYTES};
+use crate::error::{AllocError, Resource};
+use crate::pool::OpCounters;
+
+/// Everything the mbufs of a pool share. It lives as long as a handle of the pool or any of its buffers.
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) headroom: usize,
+    pub(crate) mbufs: RawZone,
+    pub(crate) packets: RawZone,
+    pub(crate) clusters: [RawZone; 4],
+    pub(crate) external: RawZone,
+    pub(crate) ops: OpCounters,
+}
+
+/// Limits, in buffers; `None` is no limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Limits {
+    pub(crate) mbufs: Option<usize>,
+    pub(crate) clusters: [Option<usize>; 4],
+}
+
+/// What the hooks of a pool's zones have in common.
+///
+/// # Invariants
+/// 1. The zone closes while a strong reference exists ([`Shared::close`]), and each object that is out then gets one.
+struct Pooled(Weak<Shared>);
+
+impl Pooled {
+    fn retain(&self, n: usize) {
+        if let Some(shared) = self.0.upgrade() {
+            for _ in 0..n {
+                mem::forget(shared.clone());
+            }
+        }
+    }
+
+    fn release(&self) {
+        // SAFETY: pairs with one `forget` in `retain`: the object that comes back has a strong reference.
+        unsafe { Arc::decrement_strong_count(self.0.as_ptr()) };
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&Shared) -> R) -> Option<R> {
+        self.0.upgrade().map(|shared| f(&shared))
+    }
+}
+
+struct MbufHooks(Pooled);
+
+// SAFETY: `mbuf::init` leaves an mbuf at rest; a free mbuf of this zone holds nothing.
+unsafe impl Hooks for MbufHooks {
+    unsafe fn init(&self, object: Object, _: Option<NonNull<u8>>) -> bool {
+        // SAFETY: by the contract of this function.
+        unsafe { mbuf::init(object, None) };
+        true
+    }
+
+    unsafe fn fini(&self, _: Object) {}
+
+    fn starved(&self, n: usize) -> bool {
+        self.0.with(|shared| shared.packets.give_back(n) > 0).unwrap_or(false)
+    }
+
+    fn retain(&self, objects: usize) {
+        self.0.retain(objects);
+    }
+
+    fn release(&self) {
+        self.0.release();
+    }
+}
+
+struct PacketHooks(Pooled);
+
+// SAFETY: `mbuf::init` leaves an mbuf at rest with a cluster of its own; `fini` takes it away again.
+unsafe impl Hooks for PacketHooks {
+    unsafe fn init(&self, object: Object, _: Option<NonNull<u8>>) -> bool {
+        let cluster = self.0.with(|shared| shared.clusters[0].get::<{ lane::CLUSTER }>().ok()).flatten();
+        let Some(cluster) = cluster else { return false };
+        // SAFETY: by the contract of this function; the cluster is fresh and given away.
+        unsafe { mbuf::init(object, Some(cluster)) };
+        true
+    }
+
+    unsafe fn fini(&self, object: Object) {
+        // SAFETY: the mbuf is free; its cluster is nobody else's, with its count at one.
+        unsafe {
+            if let Some(cluster) = mbuf::fini(object) {
+                storage::put_cluster(cluster, Class::Cluster);
+            }
+        }
+    }
+
+    fn starved(&self, n: usize) -> bool {
+        self.0.with(|shared| shared.mbufs.give_back(n)).is_some()
+    }
+
+    fn retain(&self, objects: usize) {
+        self.0.retain(objects);
+    }
+
+    fn release(&self) {
+        self.0.release();
+    }
+}
+
+struct ClusterHooks(Pooled, Class);
+
+// SAFETY: `init_cluster` makes storage of the block; a free cluster holds nothing.
+unsafe impl Hooks for ClusterHooks {
+    unsafe fn init(&self, object: Object, block: Option<NonNull<u8>>) -> bool {
+        let Some(block) = block else { return false };
+        // SAFETY: by the contract of this function; the shape gives blocks of the class's size, zeroed once.
+        unsafe { Storage::init_cluster(object, block, self.1.size() as u32) };
+        true
+    }
+
+    unsafe fn fini(&self, _: Object) {}
+
+    fn starved(&self, n: usize) -> bool {
+        self.1 == Class::Cluster && self.0.with(|shared| shared.packets.give_back(n) > 0).unwrap_or(false)
+    }
+
+    fn retain(&self, objects: usize) {
+        self.0.retain(objects);
+    }
+
+    fn release(&self) {
+        self.0.release();
+    }
+}
+
+struct ExternalHooks(Pooled);
+
+// SAFETY: records are made when they are handed out; a free one holds nothing.
+unsafe impl Hooks for ExternalHooks {
+    unsafe fn init(&self, _: Object, _: Option<NonNull<u8>>) -> bool {
+        true
+    }
+
+    unsafe fn fini(&self, _: Object) {}
+
+    fn retain(&self, objects: usize) {
+        self.0.retain(objects);
+    }
+
+    fn release(&self) {
+        self.0.release();
+    }
+}
+
+/// Objects per magazine: about 128 KiB of buffers, within reason.
+fn magazine(bytes: usize) -> usize {
+    (128 * 1024 / bytes).clamp(4, 64)
+}
+
+impl Shared {
+    pub(crate) fn new(
+        name: String,
+        headroom: usize,
+        limits: Limits,
+        source: Arc<dyn PageSource>,
+        locked: bool,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|weak: &Weak<Shared>| {
+            let user = weak.as_ptr().cast();
+            let settings =
+                |limit, bytes| Settings { limit, magazine: magazine(bytes), source: source.clone(), user, locked };
+            let pooled = || Pooled(weak.clone());
+            let mbufs = RawZone::new(
+                Shape::new(Layout::new::<RawMbuf>()),
+                &settings(limits.mbufs, 512),
+                Box::new(MbufHooks(pooled())),
+            );
+            let packets = mbufs.secondary(&settings(None, MCLBYTES), Box::new(PacketHooks(pooled())));
+            let clusters = Class::ALL.map(|class| {
+                let align = if class == Class::Jumbo9 { 1024 } else { class.size().min(4096) };
+                let block = Layout::from_size_align(class.size(), align).expect("a constant layout");
+                RawZone::new(
+                    Shape::new(Layout::new::<Storage>()).with_block(block),
+                    &settings(limits.clusters[class.index()], class.size()),
+                    Box::new(ClusterHooks(pooled(), class)),
+                )
+            });
+            let external = RawZone::new(
+                Shape::new(Layout::new::<External>()),
+                &settings(None, 512),
+                Box::new(ExternalHooks(pooled())),
+            );
+            Shared { name, headroom, mbufs, packets, clusters, external, ops: OpCounters::default() }
+        })
+    }
+
+    /// Ends the zones; what is out stays usable and keeps the pool's memory until it comes back.
+    pub(crate) fn close(&self) {
+        self.packets.close();
+        self.mbufs.close();
+        for zone in &self.clusters {
+            zone.close();
+        }
+        self.external.close();
+    }
+
+    fn limit(&self, resource: Resource) -> Option<usize> {
+        let zone = match resource {
+            Resource::Mbuf => &self.mbufs,
+            Resource::Storage(class) => &self.clusters[class.index()],
+            Resource::External => &self.external,
+        };
+        zone.stats().limit
+    }
+
+    #[cold]
+    fn dry(&self, resource: Resource, cause: Cause) -> AllocError {
+        let limit = if cause == Cause::Memory { None } else { self.limit(resource) };
+        AllocError { resource, limit }
+    }
+
+    /// An empty mbuf with inline storage (`m_get`, `m_gethdr`).
+    #[inline]
+    pub(crate) fn inline(&self, header: bool) -> Result<Mbuf, AllocError> {
+        match self.mbufs.get::<{ lane::MBUF }>() {
+            // SAFETY: an object of the mbuf zone, at rest, just handed out.
+            Ok(object) => Ok(unsafe { Mbuf::plain(object, header) }),
+            Err(cause) => Err(self.dry(Resource::Mbuf, cause)),
+        }
+    }
+
+    /// An empty mbuf with a packet header and a 2 KiB cluster (`m_getcl`).
+    #[inline(always)]
+    pub(crate) fn paired(&self) -> Result<Mbuf, AllocError> {
+        match self.packets.get::<{ lane::PACKET }>() {
+            // SAFETY: an object of the packet zone, at rest, just handed out; pools have no more headroom than fits.
+            Ok(object) => Ok(unsafe { Mbuf::paired(object, self.headroom) }),
+            Err(cause) => Err(self.pair_missing(cause)),
+        }
+    }
+
+    /// Which half of a pair ran out.
+    #[cold]
+    pub(crate) fn pair_missing(&self, cause: Cause) -> AllocError {
+        match cause {
+            Cause::Part => self.dry(Resource::Storage(Class::Cluster), Cause::Limit),
+            cause => self.dry(Resource::Mbuf, cause),
+        }
+    }
+
+    /// A bare cluster, with its count at one.
+    fn cluster(&self, class: Class) -> Result<Object, AllocError> {
+        let zone = &self.clusters[class.index()];
+        let got = match class {
+            Class::Cluster => zone.get::<{ lane::CLUSTER }>(),
+            Class::Page => zone.get::<{ lane::PAGE }>(),
+            Class::Jumbo9 => zone.get::<{ lane::JUMBO9 }>(),
+            Class::Jumbo16 => zone.get::<{ lane::JUMBO16 }>(),
+        };
+        got.map_err(|cause| self.dry(Resource::Storage(class), cause))
+    }
+
+    /// A 2 KiB cluster for an mbuf of the packet zone that has to give up its own.
+    pub(super) fn spare_cluster(&self) -> Option<Object> {
+        self.cluster(Class::Cluster).ok()
+    }
+
+    /// An empty mbuf with storage of a class (`m_getjcl`).
+    pub(crate) fn with_class(&self, class: Class, header: bool) -> Result<Mbuf, AllocError> {
+        if class == Class::Cluster {
+            let mut mbuf = self.paired()?;
+            mbuf.place(0);
+            if !header {
+                mbuf.take_header();
+            }
+            return Ok(mbuf);
+        }
+        let mut mbuf = self.inline(header)?;
+        let cluster = self.cluster(class)?;
+        // SAFETY: a cluster of that class, just handed out.
+        unsafe { mbuf.attach(cluster, class) };
+        Ok(mbuf)
+    }
+
+    /// An mbuf with a packet header over memory of the user's.
+    ///
+    /// # Safety
+    /// As for [`Mbuf::attach_external`].
+    pub(super) unsafe fn external<O: Send + 'static>(
+        &self,
+        owner: O,
+        read_only: bool,
+        find: impl FnOnce(&mut O) -> (*mut u8, usize),
+    ) -> Result<Mbuf, (crate::OpError, O)> {
+        let mut mbuf = match self.inline(true) {
+            Ok(mbuf) => mbuf,
+            Err(error) => return Err((error.into(), owner)),
+        };
+        let record = match self.external.get::<{ lane::EXTERNAL }>() {
+            Ok(record) => record,
+            Err(cause) => return Err((self.dry(Resource::External, cause).into(), owner)),
+        };
+        // SAFETY: a record just handed out; the rest by this function's contract.
+        match unsafe { mbuf.attach_external(record, owner, read_only, find) } {
+            Ok(()) => Ok(mbuf),
+            Err((owner, len)) => {
+                // SAFETY: the record holds nothing.
+                unsafe { mbuf_zone::raw::put::<{ lane::EXTERNAL }>(record) };
+                Err((crate::OpError::TooLong { len, max: u32::MAX as usize }, owner))
+            }
+        }
+    }
+}
+
+/// Caches of a pool's hot zones that their holder owns.
+pub(crate) struct LocalZones {
+    packets: Local,
+    mbufs: Local,
+}
+
+impl LocalZones {
+    pub(crate) fn new(shared: &Shared) -> Self {
+        LocalZones { packets: shared.packets.local(), mbufs: shared.mbufs.local() }
+    }
+
+    #[inline]
+    pub(crate) fn paired(&mut self, shared: &Shared) -> Result<Mbuf, AllocError> {
+        match self.packets.get() {
+            // SAFETY: an object of the packet zone, at rest, just handed out.
+            Ok(object) => Ok(unsafe { Mbuf::paired(object, shared.headroom) }),
+            Err(cause) => Err(shared.pair_missing(cause)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn inline(&mut self, shared: &Shared) -> Result<Mbuf, AllocError> {
+        match self.mbufs.get() {
+            // SAFETY: an object of the mbuf zone, at rest, just handed out.
+            Ok(object) => Ok(unsafe { Mbuf::plain(object, true) }),
+            Err(cause) => Err(shared.dry(Resource::Mbuf, cause)),
+        }
+    }
+
+    /// Frees an mbuf into these caches if it is a simple one of their zones, otherwise wherever it belongs.
+    #[inline]
+    pub(crate) fn put(&mut self, mbuf: Mbuf) {
+        let raw = mbuf.into_raw();
+        // SAFETY: the mbuf is ours and unlinked; unmarked it is at rest but for its window.
+        unsafe {
+            let (object, head) = mbuf::as_object(raw);
+            if self.packets.owns(head) {
+                self.packets.put(object);
+            } else if self.mbufs.owns(head) {
+                self.mbufs.put(object);
+            } else {
+                mbuf::free(raw);
+            }
+        }
+    }
+
+    pub(crate) fn flush(&mut self) {
+        self.packets.flush();
+        self.mbufs.flush();
+    }
+}

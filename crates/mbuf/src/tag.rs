@@ -1,0 +1,204 @@
+//! Typed metadata of any kind, attached to a packet: `m_tag(9)` with types for cookies.
+
+use alloc::boxed::Box;
+use core::any::{Any, TypeId};
+use core::fmt;
+
+use crate::raw::Packet;
+
+/// What a copy of a packet carries of a tag.
+pub enum TagCopy {
+    /// This tag: a deep copy, or another handle of something shared.
+    With(Box<dyn Tag>),
+    /// Nothing.
+    Without,
+    /// The packet cannot be copied: the operation fails with [`OpError::Tag`](crate::OpError::Tag).
+    Refuse,
+}
+
+impl fmt::Debug for TagCopy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TagCopy::With(_) => "With(..)",
+            TagCopy::Without => "Without",
+            TagCopy::Refuse => "Refuse",
+        })
+    }
+}
+
+/// A value that can be attached to a packet, at most one of each type.
+///
+/// ```
+/// use mbuf::{Packet, Pool, Tag, TagCopy};
+///
+/// #[derive(Clone, Debug, PartialEq)]
+/// struct Label(&'static str);
+/// impl Tag for Label {
+///     fn copy(&self) -> TagCopy {
+///         TagCopy::With(Box::new(self.clone()))
+///     }
+/// }
+///
+/// let pool = Pool::new();
+/// let mut packet = Packet::from_slice(&pool, b"data")?;
+/// packet.set_tag(Label("mine"));
+/// assert_eq!(packet.share()?.tag::<Label>(), Some(&Label("mine")));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Tag: Any + Send + Sync {
+    /// What a copy of the packet (shared, duplicated, split off) carries. Nothing, unless overridden.
+    fn copy(&self) -> TagCopy {
+        TagCopy::Without
+    }
+
+    /// Whether [`clear_tags`](Packet::clear_tags) leaves the tag in place (`MTAG_PERSISTENT`). No, unless overridden.
+    fn is_persistent(&self) -> bool {
+        false
+    }
+}
+
+struct Node {
+    tag: Box<dyn Tag>,
+    next: TagList,
+}
+
+/// The tags of a packet: one pointer, null for most.
+#[repr(transparent)]
+pub(crate) struct TagList(Option<Box<Node>>);
+
+impl TagList {
+    pub(crate) const EMPTY: Self = TagList(None);
+
+    pub(crate) fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &dyn Tag> {
+        let mut list = self;
+        core::iter::from_fn(move || {
+            let node = list.0.as_deref()?;
+            list = &node.next;
+            Some(&*node.tag)
+        })
+    }
+
+    /// A copy, in order, or `None` if a tag refuses.
+    pub(crate) fn copy(&self) -> Option<Self> {
+        let mut copy = TagList::EMPTY;
+        let mut end = &mut copy;
+        for tag in self.iter() {
+            match tag.copy() {
+                TagCopy::Without => {}
+                TagCopy::Refuse => return None,
+                TagCopy::With(tag) => end = &mut end.0.insert(Box::new(Node { tag, next: TagList::EMPTY })).next,
+            }
+        }
+        Some(copy)
+    }
+
+    fn push(&mut self, tag: Box<dyn Tag>) {
+        let next = core::mem::replace(self, TagList::EMPTY);
+        self.0 = Some(Box::new(Node { tag, next }));
+    }
+
+    /// Takes out the first tag that `pick` wants.
+    fn take(&mut self, pick: impl Fn(&dyn Tag) -> bool) -> Option<Box<dyn Tag>> {
+        let mut place = self;
+        loop {
+            let node = place.0.take()?;
+            if pick(&*node.tag) {
+                let Node { tag, next } = *node;
+                *place = next;
+                return Some(tag);
+            }
+            place = &mut place.0.insert(node).next;
+        }
+    }
+}
+
+impl Drop for TagList {
+    fn drop(&mut self) {
+        // One after the other, however many there are.
+        while self.take(|_| true).is_some() {}
+    }
+}
+
+fn is<T: Tag>(tag: &dyn Tag) -> bool {
+    (tag as &dyn Any).type_id() == TypeId::of::<T>()
+}
+
+/// Tags.
+impl Packet {
+    /// The tag of a type.
+    ///
+    /// # BSD
+    /// `m_tag_find`.
+    #[doc(alias = "m_tag_find")]
+    #[doc(alias = "m_tag_locate")]
+    pub fn tag<T: Tag>(&self) -> Option<&T> {
+        self.tags().find_map(|tag| (tag as &dyn Any).downcast_ref())
+    }
+
+    /// All tags, the one attached last first.
+    #[doc(alias = "m_tag_first")]
+    #[doc(alias = "m_tag_next")]
+    pub fn tags(&self) -> impl Iterator<Item = &dyn Tag> {
+        self.header().tags.iter()
+    }
+
+    /// Attaches a tag. Returns the one of the same type that it replaces.
+    ///
+    /// # Cost
+    /// Two heap allocations.
+    ///
+    /// # BSD
+    /// `m_tag_alloc` and `m_tag_prepend`.
+    #[doc(alias = "m_tag_alloc")]
+    #[doc(alias = "m_tag_prepend")]
+    pub fn set_tag<T: Tag>(&mut self, tag: T) -> Option<T> {
+        let old = self.remove_tag::<T>();
+        self.header_mut().tags.push(Box::new(tag));
+        self.note_tags();
+        old
+    }
+
+    /// Takes a tag off.
+    ///
+    /// # BSD
+    /// `m_tag_unlink`, `m_tag_delete`.
+    #[doc(alias = "m_tag_unlink")]
+    #[doc(alias = "m_tag_delete")]
+    pub fn remove_tag<T: Tag>(&mut self) -> Option<T> {
+        if !self.header().tags.is_some() {
+            return None;
+        }
+        let tag: Box<dyn Any> = self.header_mut().tags.take(is::<T>)?;
+        tag.downcast().ok().map(|tag| *tag)
+    }
+
+    /// Drops all tags but the persistent ones.
+    ///
+    /// # BSD
+    /// `m_tag_delete_nonpersistent`.
+    #[doc(alias = "m_tag_delete_nonpersistent")]
+    pub fn clear_tags(&mut self) {
+        if self.header().tags.is_some() {
+            while self.header_mut().tags.take(|tag| !tag.is_persistent()).is_some() {}
+        }
+    }
+
+    /// Replaces all tags by copies of another packet's, each as it wishes.
+    ///
+    /// # Errors
+    /// [`OpError::Tag`](crate::OpError::Tag) if one of them refuses; this packet keeps its own.
+    ///
+    /// # BSD
+    /// `m_tag_copy_chain`. Differs: nothing is lost on failure.
+    #[doc(alias = "m_tag_copy_chain")]
+    pub fn copy_tags(&mut self, from: &Packet) -> Result<(), crate::OpError> {
+        let tags = from.header().tags.copy().ok_or(crate::OpError::Tag)?;
+        self.header_mut().tags = tags;
+        self.note_tags();
+        Ok(())
+    }
+}
