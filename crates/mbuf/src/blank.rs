@@ -59,7 +59,9 @@ fn blank_one(shared: &Shared, len: usize, header: bool, front: Front) -> Result<
     let class = if wanted <= Class::Cluster.size() { Class::Cluster } else { Class::Page };
     let mbuf = match shared.with_class(class.max(at_least), header) {
         // Two clusters do as well as a page.
-        Err(_) if class == Class::Page && at_least == Class::Cluster => shared.with_class(Class::Cluster, header),
+        Err(_) if class == Class::Page && at_least == Class::Cluster => {
+            shared.with_class(Class::Cluster, header)
+        }
         other => other,
     };
     let mut mbuf = mbuf?;
@@ -68,7 +70,12 @@ fn blank_one(shared: &Shared, len: usize, header: bool, front: Front) -> Result<
 }
 
 /// One empty segment with room for `len` contiguous bytes behind `headroom`, both exactly.
-pub(crate) fn contiguous(shared: &Shared, header: bool, len: usize, headroom: usize) -> Result<Mbuf, OpError> {
+pub(crate) fn contiguous(
+    shared: &Shared,
+    header: bool,
+    len: usize,
+    headroom: usize,
+) -> Result<Mbuf, OpError> {
     let max = MJUM16BYTES;
     let need = len.checked_add(headroom).ok_or(OpError::TooLong { len, max })?;
     let mut mbuf = if need <= inline_capacity(header) {
@@ -190,7 +197,10 @@ pub(crate) fn add_lengths(a: usize, b: usize) -> Result<usize, OpError> {
 }
 
 /// Start and length of a range, with open ends where the data begins and ends.
-pub(crate) fn resolve(range: impl core::ops::RangeBounds<usize>, available: usize) -> Result<(usize, usize), BoundsError> {
+pub(crate) fn resolve(
+    range: impl core::ops::RangeBounds<usize>,
+    available: usize,
+) -> Result<(usize, usize), BoundsError> {
     use core::ops::Bound;
     let outside = |offset, len| BoundsError { offset, len, available };
     let start = match range.start_bound() {
@@ -209,7 +219,9 @@ pub(crate) fn resolve(range: impl core::ops::RangeBounds<usize>, available: usiz
 }
 
 /// Segments of a list with the offset of each.
-pub(crate) fn offsets<'a>(segs: impl Iterator<Item = &'a RawMbuf>) -> impl Iterator<Item = (usize, &'a RawMbuf)> {
+pub(crate) fn offsets<'a>(
+    segs: impl Iterator<Item = &'a RawMbuf>,
+) -> impl Iterator<Item = (usize, &'a RawMbuf)> {
     let mut offset = 0;
     segs.map(move |seg| {
         let at = offset;

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::raw::{Chain, Head};
+use crate::raw::{Head, MbufChain};
 
 /// What is wrong with a chain. Finding one is a bug of this library's, or of C code that changed the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl fmt::Display for Corruption {
 
 impl core::error::Error for Corruption {}
 
-impl<H: Head> Chain<H> {
+impl<H: Head> MbufChain<H> {
     /// Checks every invariant that can be seen from here.
     ///
     /// # Errors

@@ -152,7 +152,10 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BuildError::Headroom { asked, max } => {
-                write!(f, "a headroom of {asked} bytes is more than the {max} that leave room for data in a cluster")
+                write!(
+                    f,
+                    "a headroom of {asked} bytes is more than the {max} that leave room for data in a cluster"
+                )
             }
         }
     }

@@ -2,20 +2,20 @@
 
 use core::fmt;
 
-use crate::raw::{Chain, Head};
+use crate::raw::{Head, MbufChain};
 
 /// Bytes that `Debug` shows.
 const SHOWN: usize = 64;
 
-impl<H: Head> fmt::Debug for Chain<H> {
+impl<H: Head> fmt::Debug for MbufChain<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        struct Lens<'a, H: Head>(&'a Chain<H>);
+        struct Lens<'a, H: Head>(&'a MbufChain<H>);
         impl<H: Head> fmt::Debug for Lens<'_, H> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_list().entries(self.0.segs().take(16).map(|seg| seg.len())).finish()
             }
         }
-        struct Start<'a, H: Head>(&'a Chain<H>);
+        struct Start<'a, H: Head>(&'a MbufChain<H>);
         impl<H: Head> fmt::Debug for Start<'_, H> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let len = self.0.total();
@@ -37,7 +37,7 @@ impl<H: Head> fmt::Debug for Chain<H> {
     }
 }
 
-impl<H: Head> Chain<H> {
+impl<H: Head> MbufChain<H> {
     /// The first `max` bytes as a hex dump, sixteen to a line, with the offset, `|` where a segment begins, and the
     /// printable characters.
     ///
@@ -63,7 +63,7 @@ impl<H: Head> Chain<H> {
 }
 
 struct Hexdump<'a, H: Head> {
-    chain: &'a Chain<H>,
+    chain: &'a MbufChain<H>,
     max: usize,
 }
 

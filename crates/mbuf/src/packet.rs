@@ -7,12 +7,12 @@ use crate::config::{Class, MJUM16BYTES};
 use crate::error::{AllocError, OpError};
 use crate::meta::{Flags, MbufType, Meta};
 use crate::pool::Pool;
-use crate::raw::{Chain, Head, Packet, PacketHeader};
+use crate::raw::{Chain, Head, MbufChain, Packet, PacketHeader};
 
 /// Making a chain or packet.
 ///
 /// The empty ones leave headroom: 16 bytes if inline, otherwise what the pool was set to.
-impl<H: Head> Chain<H> {
+impl<H: Head> MbufChain<H> {
     /// An empty one with inline storage, for [`MLEN`](crate::MLEN) or (packets) [`MHLEN`](crate::MHLEN) bytes less
     /// the headroom.
     ///
@@ -27,7 +27,7 @@ impl<H: Head> Chain<H> {
     pub fn new(pool: &Pool) -> Result<Self, AllocError> {
         let mut mbuf = pool.shared().inline(H::HEADER)?;
         mbuf.place(Front::default_of(pool.shared()).inline);
-        Ok(Self::from_mbuf(mbuf))
+        Ok(Self::from_fresh(mbuf))
     }
 
     /// An empty one with storage of a class: [`Class::size`] bytes less the headroom.
@@ -177,7 +177,7 @@ impl Packet {
     #[doc(alias = "rte_pktmbuf_alloc")]
     #[inline]
     pub fn with_cluster(pool: &Pool) -> Result<Packet, AllocError> {
-        pool.shared().paired().map(Chain::from_mbuf)
+        pool.shared().paired().map(MbufChain::from_fresh)
     }
 
     /// A packet over memory that the caller owns. It is read-only: operations that have to write copy first. The
@@ -224,7 +224,7 @@ impl Packet {
     /// type.
     pub fn try_into_owner<O: Send + 'static>(self) -> Result<O, Packet> {
         let mbuf = self.into_mbuf()?;
-        mbuf.into_owner().map_err(Chain::from_mbuf)
+        mbuf.into_owner().map_err(MbufChain::from_mbuf)
     }
 
     /// The metadata.
@@ -309,7 +309,7 @@ impl Chain {
 }
 
 /// Flags and types of segments.
-impl<H: Head> Chain<H> {
+impl<H: Head> MbufChain<H> {
     /// The flags of the first segment.
     pub fn flags(&self) -> Flags {
         Flags(self.first().user_flags())

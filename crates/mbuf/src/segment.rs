@@ -116,7 +116,7 @@ impl<'a> SegmentMut<'a> {
     }
 
     /// The bytes, to be written; `None` if the storage is shared or read-only.
-    /// [`make_unique`](crate::Chain::make_unique) helps.
+    /// [`make_unique`](crate::MbufChain::make_unique) helps.
     pub fn bytes_mut(self) -> Option<&'a mut [u8]> {
         self.0.bytes_mut()
     }

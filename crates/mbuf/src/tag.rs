@@ -90,7 +90,9 @@ impl TagList {
             match tag.copy() {
                 TagCopy::Without => {}
                 TagCopy::Refuse => return None,
-                TagCopy::With(tag) => end = &mut end.0.insert(Box::new(Node { tag, next: TagList::EMPTY })).next,
+                TagCopy::With(tag) => {
+                    end = &mut end.0.insert(Box::new(Node { tag, next: TagList::EMPTY })).next
+                }
             }
         }
         Some(copy)

@@ -5,10 +5,10 @@ use core::ops::RangeBounds;
 
 use crate::blank::bounds;
 use crate::error::BoundsError;
-use crate::raw::{Chain, Head};
+use crate::raw::{Head, MbufChain};
 
 /// Reading bytes.
-impl<H: Head> Chain<H> {
+impl<H: Head> MbufChain<H> {
     /// Copies the bytes from `offset` on into `out`, which they have to fill.
     ///
     /// # Errors
@@ -105,8 +105,8 @@ impl<H: Head> Chain<H> {
 }
 
 /// Same bytes, however they are segmented.
-impl<H: Head, K: Head> PartialEq<Chain<K>> for Chain<H> {
-    fn eq(&self, other: &Chain<K>) -> bool {
+impl<H: Head, K: Head> PartialEq<MbufChain<K>> for MbufChain<H> {
+    fn eq(&self, other: &MbufChain<K>) -> bool {
         let mut mine = self.segs().map(|seg| seg.bytes());
         let mut theirs = other.segs().map(|seg| seg.bytes());
         let (mut a, mut b): (&[u8], &[u8]) = (&[], &[]);
@@ -134,33 +134,33 @@ impl<H: Head, K: Head> PartialEq<Chain<K>> for Chain<H> {
     }
 }
 
-impl<H: Head> Eq for Chain<H> {}
+impl<H: Head> Eq for MbufChain<H> {}
 
-impl<H: Head> PartialEq<[u8]> for Chain<H> {
+impl<H: Head> PartialEq<[u8]> for MbufChain<H> {
     fn eq(&self, bytes: &[u8]) -> bool {
         self.range_eq(.., bytes) == Ok(true)
     }
 }
 
-impl<H: Head> PartialEq<&[u8]> for Chain<H> {
+impl<H: Head> PartialEq<&[u8]> for MbufChain<H> {
     fn eq(&self, bytes: &&[u8]) -> bool {
         *self == **bytes
     }
 }
 
-impl<H: Head, const N: usize> PartialEq<[u8; N]> for Chain<H> {
+impl<H: Head, const N: usize> PartialEq<[u8; N]> for MbufChain<H> {
     fn eq(&self, bytes: &[u8; N]) -> bool {
         *self == bytes[..]
     }
 }
 
-impl<H: Head, const N: usize> PartialEq<&[u8; N]> for Chain<H> {
+impl<H: Head, const N: usize> PartialEq<&[u8; N]> for MbufChain<H> {
     fn eq(&self, bytes: &&[u8; N]) -> bool {
         *self == bytes[..]
     }
 }
 
-impl<H: Head> PartialEq<Vec<u8>> for Chain<H> {
+impl<H: Head> PartialEq<Vec<u8>> for MbufChain<H> {
     fn eq(&self, bytes: &Vec<u8>) -> bool {
         *self == bytes[..]
     }

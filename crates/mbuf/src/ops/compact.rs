@@ -3,10 +3,10 @@
 use crate::blank::{Front, Source, absorb, blank, contiguous, inline_capacity};
 use crate::config::{Class, MJUM16BYTES, MJUMPAGESIZE};
 use crate::error::OpError;
-use crate::raw::{Chain, Head, Run};
+use crate::raw::{Head, MbufChain, Run};
 
 /// Other segments for the same bytes.
-impl<H: Head> Chain<H> {
+impl<H: Head> MbufChain<H> {
     /// Copies the bytes into as few segments as their number needs, of at most 4 KiB each, and frees the old ones.
     /// Does nothing if there are no more segments than that.
     ///
@@ -126,7 +126,8 @@ impl<H: Head> Chain<H> {
         let mut run = Run::new();
         let mut left = total;
         while left > 0 || run.is_empty() {
-            let size = sizes.next().map_or(Class::Cluster.size(), |size| size.clamp(1, MJUM16BYTES)).min(left);
+            let size =
+                sizes.next().map_or(Class::Cluster.size(), |size| size.clamp(1, MJUM16BYTES)).min(left);
             let header = H::HEADER && run.is_empty();
             // Exactly so much room, so that the next segment begins where it should.
             let mut mbuf = contiguous(self.shared(), header, size, 0)?;

@@ -4,10 +4,10 @@ use core::ops::RangeBounds;
 
 use crate::blank::{absorb, bounds, contiguous, contiguous_soft, offsets, resolve};
 use crate::error::{BoundsError, OpError};
-use crate::raw::{Chain, Head, Mbuf, Run};
+use crate::raw::{Head, Mbuf, MbufChain, Run};
 
 /// Contiguous bytes.
-impl<H: Head> Chain<H> {
+impl<H: Head> MbufChain<H> {
     /// Makes the first `n` bytes contiguous and returns them.
     ///
     /// ```text
@@ -175,7 +175,11 @@ impl<H: Head> Chain<H> {
                     seg.edit().trim_back(moved);
                 }
             }
-            if seg.len() == 0 { trash.push(seg) } else { front.push_back(seg) }
+            if seg.len() == 0 {
+                trash.push(seg)
+            } else {
+                front.push_back(seg)
+            }
             front.append(core::mem::take(run));
             *run = front;
         });

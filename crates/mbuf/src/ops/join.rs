@@ -5,10 +5,10 @@ use crate::blank::{
 };
 use crate::config::{Class, MJUM16BYTES};
 use crate::error::{AllocError, OpError};
-use crate::raw::{Chain, Head, Run};
+use crate::raw::{Head, MbufChain, Run};
 
 /// Growing.
-impl<H: Head> Chain<H> {
+impl<H: Head> MbufChain<H> {
     /// Extends the data to the front by `n` contiguous bytes and returns them, to be written: they hold old data.
     ///
     /// ```text
@@ -168,7 +168,11 @@ impl<H: Head> Chain<H> {
     }
 
     /// Puts the bytes of a source behind, into what was taken for them.
-    pub(super) fn commit_back<'b>(&mut self, more: More, source: &mut Source<'b, impl Iterator<Item = &'b [u8]>>) {
+    pub(super) fn commit_back<'b>(
+        &mut self,
+        more: More,
+        source: &mut Source<'b, impl Iterator<Item = &'b [u8]>>,
+    ) {
         let More { here, replaces, mut blank, len } = more;
         let total = self.total() + len;
         if let Some(place) = self.last_mut().grow_back(here) {
@@ -203,7 +207,7 @@ impl<H: Head> Chain<H> {
     #[doc(alias = "m_cat")]
     #[doc(alias = "m_catpkt")]
     #[doc(alias = "rte_pktmbuf_chain")]
-    pub fn append<K: Head>(&mut self, other: Chain<K>) -> Result<(), (OpError, Chain<K>)> {
+    pub fn append<K: Head>(&mut self, other: MbufChain<K>) -> Result<(), (OpError, MbufChain<K>)> {
         let more = other.total();
         let total = match add_lengths(self.total(), more) {
             Ok(total) => total,

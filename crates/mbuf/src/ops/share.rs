@@ -6,10 +6,10 @@ use super::split::show_or_copy;
 use crate::blank::{Front, Source, add_lengths, blank, inline_capacity, resolve};
 use crate::config::MJUM16BYTES;
 use crate::error::OpError;
-use crate::raw::{Chain, Head, Run, StorageKind};
+use crate::raw::{Head, MbufChain, Run, StorageKind};
 
 /// Copies.
-impl<H: Head> Chain<H> {
+impl<H: Head> MbufChain<H> {
     /// Another chain that shows the same bytes. Storage is shared, inline data is copied. Packets get the same
     /// metadata and flags, and copies of the tags.
     ///
@@ -54,6 +54,10 @@ impl<H: Head> Chain<H> {
         let shared = self.shared();
         let copy = || {
             let header = self.copy_header()?;
+            if self.is_single() && len > 0 && self.first().kind() != StorageKind::Inline {
+                let mbuf = shared.inline(H::HEADER)?.show(self.first(), start, len)?;
+                return Ok(MbufChain::from_mbuf_with(mbuf, header));
+            }
             let mut run = Run::new();
             if len == 0 {
                 // No reference for no bytes.

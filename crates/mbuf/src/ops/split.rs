@@ -4,7 +4,7 @@ use core::ops::RangeBounds;
 
 use crate::blank::{bounds, contiguous_soft, offsets, resolve};
 use crate::error::OpError;
-use crate::raw::{Chain, Head, Mbuf, Run, StorageKind};
+use crate::raw::{Head, Mbuf, MbufChain, Run, StorageKind};
 
 /// What a cut needs beside the segments that are there.
 enum Border {
@@ -21,7 +21,7 @@ enum Border {
 }
 
 /// Splitting.
-impl<H: Head> Chain<H> {
+impl<H: Head> MbufChain<H> {
     /// Cuts off all bytes from `at` on and returns them. Either part may be empty.
     ///
     /// ```text
@@ -156,7 +156,7 @@ impl<H: Head> Chain<H> {
     /// As [`split_off`](Self::split_off), or [`OpError::TooLong`] if both are over 4 GiB; with the other chain.
     /// # Cost
     /// As [`split_off`](Self::split_off).
-    pub fn insert<K: Head>(&mut self, at: usize, other: Chain<K>) -> Result<(), (OpError, Chain<K>)> {
+    pub fn insert<K: Head>(&mut self, at: usize, other: MbufChain<K>) -> Result<(), (OpError, MbufChain<K>)> {
         let (total, more) = (self.total(), other.total());
         let sum = match crate::blank::add_lengths(total, more) {
             Ok(sum) => sum,
@@ -180,7 +180,12 @@ impl<H: Head> Chain<H> {
 }
 
 /// Makes an empty mbuf show a part of a segment: shared if it has storage, copied if it is inline.
-pub(super) fn show_or_copy(mut mbuf: Mbuf, seg: &crate::raw::RawMbuf, start: usize, len: usize) -> Result<Mbuf, OpError> {
+pub(super) fn show_or_copy(
+    mut mbuf: Mbuf,
+    seg: &crate::raw::RawMbuf,
+    start: usize,
+    len: usize,
+) -> Result<Mbuf, OpError> {
     if seg.kind() != StorageKind::Inline {
         return mbuf.show(seg, start, len);
     }

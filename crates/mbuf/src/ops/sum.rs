@@ -4,10 +4,10 @@ use core::ops::RangeBounds;
 
 use crate::checksum::{self, Sum};
 use crate::error::BoundsError;
-use crate::raw::{Chain, Head};
+use crate::raw::{Head, MbufChain};
 
 /// Checksums.
-impl<H: Head> Chain<H> {
+impl<H: Head> MbufChain<H> {
     /// The one's complement sum of a range, wherever segments begin and end.
     ///
     /// ```

@@ -2,10 +2,10 @@
 
 use crate::blank::{bounds, rehead};
 use crate::error::BoundsError;
-use crate::raw::{Chain, Head, Run};
+use crate::raw::{Head, MbufChain, Run};
 
 /// Dropping bytes at the ends.
-impl<H: Head> Chain<H> {
+impl<H: Head> MbufChain<H> {
     /// Drops the first `n` bytes.
     ///
     /// ```text

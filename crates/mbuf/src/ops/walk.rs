@@ -4,11 +4,11 @@ use core::ops::RangeBounds;
 
 use crate::blank::{bounds, offsets, resolve};
 use crate::error::BoundsError;
-use crate::raw::{Chain, Head, RawMbuf, Segs};
+use crate::raw::{Head, MbufChain, RawMbuf, Segs};
 use crate::segment::{Segment, SegmentMut};
 
 /// Lengths, counts and segments.
-impl<H: Head> Chain<H> {
+impl<H: Head> MbufChain<H> {
     /// Bytes of data.
     ///
     /// # Cost
@@ -159,7 +159,7 @@ impl<H: Head> Chain<H> {
     }
 }
 
-impl<'a, H: Head> IntoIterator for &'a Chain<H> {
+impl<'a, H: Head> IntoIterator for &'a MbufChain<H> {
     type Item = Segment<'a>;
     type IntoIter = Segments<'a>;
 

@@ -6,7 +6,7 @@ use super::join::zeros;
 use super::split::show_or_copy;
 use crate::blank::{Front, Source, blank, is_small, resolve};
 use crate::error::OpError;
-use crate::raw::{Chain, Head, RawMbuf, Run};
+use crate::raw::{Head, MbufChain, RawMbuf, Run};
 
 /// The part of a segment that is copied when the bytes `from..to` of it have to be written: all of it, but for ends
 /// that are worth sharing.
@@ -21,7 +21,7 @@ fn copied(seg: &RawMbuf, from: usize, to: usize) -> (usize, usize) {
 struct Copies(Run);
 
 /// Writing.
-impl<H: Head> Chain<H> {
+impl<H: Head> MbufChain<H> {
     /// Makes every segment writable, by copying what is shared or read-only.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use core::fmt;
 use super::Pool;
 use crate::error::AllocError;
 use crate::raw::zones::LocalZones;
-use crate::raw::{Chain, Packet};
+use crate::raw::{MbufChain, Packet};
 
 /// A cache of a pool's packets and mbufs that its holder owns.
 ///
@@ -48,7 +48,7 @@ impl<'p> PoolCache<'p> {
     /// [`AllocError`], when all mbufs or clusters are in use.
     #[inline]
     pub fn with_cluster(&mut self) -> Result<Packet, AllocError> {
-        self.zones.paired(self.pool.shared()).map(Chain::from_mbuf)
+        self.zones.paired(self.pool.shared()).map(MbufChain::from_fresh)
     }
 
     /// As [`Packet::new`].
@@ -57,7 +57,7 @@ impl<'p> PoolCache<'p> {
     /// [`AllocError`], when all mbufs are in use.
     #[inline]
     pub fn new_packet(&mut self) -> Result<Packet, AllocError> {
-        self.zones.inline(self.pool.shared()).map(Chain::from_mbuf)
+        self.zones.inline(self.pool.shared()).map(MbufChain::from_fresh)
     }
 
     /// Frees a packet into this cache as far as it is simple and the pool's; otherwise as dropping it does.

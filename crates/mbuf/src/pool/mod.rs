@@ -15,8 +15,8 @@ pub use stats::{ClassStats, OpStats, PoolStats};
 
 use crate::config::{Class, MCLBYTES};
 use crate::error::BuildError;
-pub(crate) use crate::raw::zones::Shared;
 use crate::raw::zones::Limits;
+pub(crate) use crate::raw::zones::Shared;
 
 /// A pool of mbufs, clusters and external-storage records.
 ///

@@ -209,7 +209,13 @@ impl fmt::Display for Limit {
 impl fmt::Display for PoolStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let m = &self.mbufs;
-        writeln!(f, "{}/{}/{} mbufs in use (current/cache/total)", m.current, m.cached, m.current + m.cached)?;
+        writeln!(
+            f,
+            "{}/{}/{} mbufs in use (current/cache/total)",
+            m.current,
+            m.cached,
+            m.current + m.cached
+        )?;
         let mut line = |c: &ClassStats, what: &str| {
             let total = c.current + c.cached;
             let limit = Limit(c.limit);

@@ -44,7 +44,8 @@ impl Head for Header {
     const HEADER: bool = true;
 }
 
-/// A chain of mbufs: owned bytes in one or more segments. As [`Packet`] it has a packet header, too.
+/// A chain of mbufs: owned bytes in one or more segments. With a packet header it is a [`Packet`], without one a
+/// [`Chain`].
 ///
 /// ```text
 /// Packet ─▶ ┌ mbuf ───────────┐ next ┌ mbuf ─────┐ next ┌ mbuf ─────┐
@@ -56,7 +57,7 @@ impl Head for Header {
 /// ```
 ///
 /// One pointer wide, as is its `Option`. The mbufs belong to this value alone; their storage may be shared with other
-/// chains, and is then read-only until it is copied ([`make_unique`](Chain::make_unique)) or the others are gone.
+/// chains, and is then read-only until it is copied ([`make_unique`](MbufChain::make_unique)) or the others are gone.
 /// Dropping a chain gives its mbufs back to the pool they came from, from any thread, even after the pool's handles
 /// are gone.
 ///
@@ -71,17 +72,20 @@ impl Head for Header {
 ///    `tail` is the last mbuf (or which is fresh, and then there is one mbuf of length zero). Otherwise none has.
 /// 3. No window but that of a single mbuf is empty.
 #[repr(transparent)]
-pub struct Chain<H: Head = Bare>(pub(super) NonNull<RawMbuf>, PhantomData<H>);
+pub struct MbufChain<H: Head>(pub(super) NonNull<RawMbuf>, PhantomData<H>);
+
+/// A chain of mbufs without a packet header.
+pub type Chain = MbufChain<Bare>;
 
 /// A chain whose first mbuf carries a packet header: total length, metadata, tags.
-pub type Packet = Chain<Header>;
+pub type Packet = MbufChain<Header>;
 
 // SAFETY: a chain owns its mbufs (see `Mbuf`); tags and owners of external storage are `Send`, tags also `Sync`.
-unsafe impl<H: Head> Send for Chain<H> {}
+unsafe impl<H: Head> Send for MbufChain<H> {}
 // SAFETY: as above.
-unsafe impl<H: Head> Sync for Chain<H> {}
+unsafe impl<H: Head> Sync for MbufChain<H> {}
 
-impl<H: Head> Drop for Chain<H> {
+impl<H: Head> Drop for MbufChain<H> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: ours by invariant 1, and gone after this.
@@ -98,6 +102,7 @@ impl<H: Head> Drop for Chain<H> {
 ///
 /// # Safety
 /// `first` is null or the first of a list that is owned and never used again.
+#[inline(never)]
 unsafe fn free_list(first: *mut RawMbuf) {
     /// Goes on with the rest when the destructor of a tag or an owner panics.
     struct Rest(*mut RawMbuf);
@@ -211,7 +216,7 @@ impl Run {
     /// If the list is empty.
     pub(crate) fn into_packet(self, header: PacketHeader, len: usize) -> Packet {
         let mut this = ManuallyDrop::new(self);
-        Chain::assemble(&mut this, Some(header), len)
+        MbufChain::assemble(&mut this, Some(header), len)
     }
 
     /// Makes a headerless chain of the list.
@@ -220,13 +225,13 @@ impl Run {
     /// If the list is empty.
     pub(crate) fn into_chain(self) -> Chain {
         let mut this = ManuallyDrop::new(self);
-        Chain::assemble(&mut this, None, 0)
+        MbufChain::assemble(&mut this, None, 0)
     }
 
     /// Makes a chain of either kind: with the header if it is a packet.
-    pub(crate) fn into<H: Head>(self, header: PacketHeader, len: usize) -> Chain<H> {
+    pub(crate) fn into<H: Head>(self, header: PacketHeader, len: usize) -> MbufChain<H> {
         let mut this = ManuallyDrop::new(self);
-        Chain::assemble(&mut this, H::HEADER.then_some(header), len)
+        MbufChain::assemble(&mut this, H::HEADER.then_some(header), len)
     }
 }
 
@@ -307,7 +312,7 @@ impl<'a> Iterator for SegsMut<'a> {
     }
 }
 
-impl<H: Head> Chain<H> {
+impl<H: Head> MbufChain<H> {
     /// The list's mbufs as a chain. `run` is empty afterwards, without having been dropped.
     fn assemble(run: &mut Run, header: Option<PacketHeader>, len: usize) -> Self {
         let first = NonNull::new(run.first).expect("a chain has a segment");
@@ -321,7 +326,7 @@ impl<H: Head> Chain<H> {
         }
         // Not dropped: its mbufs are the chain's now.
         core::mem::forget(core::mem::take(run));
-        let chain = Chain(first, PhantomData);
+        let chain = MbufChain(first, PhantomData);
         debug_assert_eq!(chain.check(), Ok(()));
         chain
     }
@@ -338,11 +343,28 @@ impl<H: Head> Chain<H> {
         }
         let len = mbuf.len();
         let raw = mbuf.into_raw();
-        let mut chain = Chain(raw, PhantomData);
+        let mut chain = MbufChain(raw, PhantomData);
         if H::HEADER && len > 0 {
             chain.set_total(len);
         }
         chain
+    }
+
+    /// Makes a packet of one empty mbuf that was just handed out with a packet header.
+    #[inline(always)]
+    pub(crate) fn from_fresh(mbuf: Mbuf) -> Self {
+        debug_assert!(mbuf.has_header() == H::HEADER && mbuf.len() == 0);
+        MbufChain(mbuf.into_raw(), PhantomData)
+    }
+
+    /// Makes a chain of one mbuf with the given header.
+    #[inline]
+    pub(crate) fn from_mbuf_with(mut mbuf: Mbuf, header: PacketHeader) -> Self {
+        if H::HEADER {
+            mbuf.add_header();
+            mbuf.set_single_header(header);
+        }
+        MbufChain(mbuf.into_raw(), PhantomData)
     }
 
     /// The only mbuf, or the chain back.
@@ -461,7 +483,7 @@ impl<H: Head> Chain<H> {
     pub(crate) fn edit<R>(&mut self, len: usize, f: impl FnOnce(&mut Run, &mut Trash) -> R) -> R {
         /// Puts the chain together again, also when `f` panics.
         struct Guard<'a, H: Head> {
-            chain: &'a mut Chain<H>,
+            chain: &'a mut MbufChain<H>,
             run: Run,
             header: Option<PacketHeader>,
             len: usize,
@@ -470,7 +492,7 @@ impl<H: Head> Chain<H> {
         impl<H: Head> Drop for Guard<'_, H> {
             fn drop(&mut self) {
                 let header = self.header.take().filter(|_| H::HEADER);
-                let whole = Chain::<H>::assemble(&mut self.run, header, self.len);
+                let whole = MbufChain::<H>::assemble(&mut self.run, header, self.len);
                 self.chain.0 = ManuallyDrop::new(whole).0;
             }
         }
@@ -518,7 +540,7 @@ impl Packet {
     ) -> Result<Packet, (OpError, O)> {
         // SAFETY: by this function's contract.
         let mbuf = unsafe { shared.external(owner, read_only, find) }?;
-        Ok(Chain::from_mbuf(mbuf))
+        Ok(MbufChain::from_mbuf(mbuf))
     }
 
     /// A packet over the bytes that `owner` lends for reading.
@@ -603,7 +625,7 @@ impl PacketList {
         if self.first.is_null() {
             self.last = ptr::null_mut();
         }
-        Some(Chain(first, PhantomData))
+        Some(MbufChain(first, PhantomData))
     }
 
     /// The packets, each as a borrowed handle.

@@ -72,3 +72,124 @@ impl ShareCount {
         self.0.store(value, Ordering::Relaxed);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_is_full_refuses_and_stays_as_it_is() {
+        let count = ShareCount::new();
+        assert!(count.acquire());
+        assert_eq!(count.get(), 2);
+        count.set(MOST - 1);
+        assert!(count.acquire());
+        assert_eq!(count.get(), MOST);
+        assert!(!count.acquire());
+        assert_eq!(count.get(), MOST);
+        assert!(!count.release());
+        assert!(count.acquire());
+    }
+
+    #[test]
+    fn the_last_release_leaves_the_count_at_rest() {
+        let count = ShareCount::new();
+        assert!(count.release());
+        assert!(count.acquire());
+        assert!(!count.is_unique());
+        assert!(!count.release());
+        assert!(count.is_unique() && count.release());
+        assert_eq!(count.get(), 1);
+    }
+}
+
+/// Models: every interleaving of two or three holders, with the storage as a cell that notices races.
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use loom::cell::UnsafeCell;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    struct Shared {
+        count: ShareCount,
+        bytes: UnsafeCell<u32>,
+        freed: loom::sync::atomic::AtomicU32,
+    }
+
+    #[allow(unsafe_code)]
+    impl Shared {
+        fn new() -> Arc<Self> {
+            Arc::new(Shared {
+                count: ShareCount::new(),
+                bytes: UnsafeCell::new(7),
+                freed: loom::sync::atomic::AtomicU32::new(0),
+            })
+        }
+
+        fn read(&self) {
+            // SAFETY: holders read; loom reports a write at the same time.
+            self.bytes.with(|bytes| assert_eq!(unsafe { *bytes }, 7));
+        }
+
+        /// Writes if this holder is the only one, as `bytes_mut` does. The value stays the same.
+        fn write_if_unique(&self) {
+            if self.count.is_unique() {
+                // SAFETY: the only holder; loom reports a read or write at the same time.
+                self.bytes.with_mut(|bytes| unsafe { *bytes = 7 });
+            }
+        }
+
+        fn drop_hold(&self) {
+            if self.count.release() {
+                // SAFETY: the last holder; loom reports a read or write at the same time.
+                self.bytes.with_mut(|bytes| unsafe { *bytes = 7 });
+                self.freed.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    #[test]
+    fn of_two_holders_one_frees_and_neither_races() {
+        loom::model(|| {
+            let shared = Shared::new();
+            assert!(shared.count.acquire());
+            let other = {
+                let shared = shared.clone();
+                thread::spawn(move || {
+                    shared.read();
+                    shared.drop_hold();
+                })
+            };
+            shared.write_if_unique();
+            shared.read();
+            shared.drop_hold();
+            other.join().unwrap();
+            assert_eq!(shared.freed.load(Ordering::Relaxed), 1);
+            assert_eq!(shared.count.get(), 1);
+        });
+    }
+
+    #[test]
+    fn a_holder_that_shares_on_while_another_lets_go_keeps_the_storage() {
+        loom::model(|| {
+            let shared = Shared::new();
+            assert!(shared.count.acquire());
+            let other = {
+                let shared = shared.clone();
+                thread::spawn(move || {
+                    // Shares once more, then lets both go.
+                    assert!(shared.count.acquire());
+                    shared.read();
+                    shared.drop_hold();
+                    shared.write_if_unique();
+                    shared.drop_hold();
+                })
+            };
+            shared.read();
+            shared.drop_hold();
+            other.join().unwrap();
+            assert_eq!(shared.freed.load(Ordering::Relaxed), 1);
+        });
+    }
+}

@@ -32,10 +32,10 @@ use mbuf_zone::raw::{self, Head, Object};
 
 use super::lane;
 use super::storage::{self, Storage, StorageKind};
+use super::zones::Shared;
 use crate::config::{Class, HEADER_OFFSET, LINK_HEADER, MHLEN, MLEN, MSIZE, PLAIN_OFFSET};
 use crate::error::OpError;
 use crate::meta::Meta;
-use super::zones::Shared;
 use crate::tag::TagList;
 
 /// What the first mbuf of a packet knows about the packet.
@@ -292,7 +292,10 @@ impl RawMbuf {
                 }
             }
         }
-        if self.has(flag::PKTHDR) && !self.has(flag::FRESH) && self.header().tags.is_some() && !self.head.is_marked()
+        if self.has(flag::PKTHDR)
+            && !self.has(flag::FRESH)
+            && self.header().tags.is_some()
+            && !self.head.is_marked()
         {
             return Some("the mbuf would be freed without its tags");
         }
@@ -376,7 +379,8 @@ impl Mbuf {
     /// The object is one of the pool's packet zone, at rest, and nobody else's. `headroom` is at most 2048.
     #[inline(always)]
     pub(super) unsafe fn paired(object: Object, headroom: usize) -> Self {
-        const FLAGS: u32 = flag::PKTHDR | flag::FRESH | flag::TAIL_OWNER | flag::PAIRED | TYPE_DATA | CLUSTER_BITS;
+        const FLAGS: u32 =
+            flag::PKTHDR | flag::FRESH | flag::TAIL_OWNER | flag::PAIRED | TYPE_DATA | CLUSTER_BITS;
         let mbuf = object.as_ptr::<RawMbuf>();
         // SAFETY: ours, and at rest, so `buf` is that of a 2 KiB cluster.
         unsafe {
@@ -559,6 +563,13 @@ impl Mbuf {
         released
     }
 
+    /// Writes the packet header of a packet that is this mbuf alone.
+    pub(super) fn set_single_header(&mut self, mut header: PacketHeader) {
+        header.len = self.len.get();
+        header.tail = self.0.as_ptr();
+        self.set_header(header);
+    }
+
     /// Puts the empty window `offset` bytes into the storage.
     ///
     /// # Panics
@@ -657,6 +668,14 @@ impl<'a> Edit<'a> {
         Some(unsafe { slice::from_raw_parts_mut(self.data.get().add(len), n) })
     }
 
+    /// The tailroom, to be written. It holds old data.
+    #[cfg(feature = "bytes")]
+    pub(crate) fn spare_mut(self) -> &'a mut [u8] {
+        let room = self.tailroom();
+        // SAFETY: bytes behind the window that no other holder sees or writes (invariant 4).
+        unsafe { slice::from_raw_parts_mut(self.data.get().add(self.len()), room) }
+    }
+
     /// Drops `n` bytes at the front of the window.
     ///
     /// # Panics
@@ -691,7 +710,10 @@ impl<'a> Edit<'a> {
     /// Cuts the window at `at` and gives the right to the tail behind to `rest`, which shows what was cut off.
     pub(crate) fn cut_for(&mut self, at: usize, rest: &mut Mbuf) {
         assert!(at <= self.len());
-        if self.has(flag::TAIL_OWNER) && self.storage.get() == rest.storage.get() && !self.storage.get().is_null() {
+        if self.has(flag::TAIL_OWNER)
+            && self.storage.get() == rest.storage.get()
+            && !self.storage.get().is_null()
+        {
             self.flags.set(self.flags.get() & !flag::TAIL_OWNER);
             rest.flags.set(rest.flags.get() | flag::TAIL_OWNER);
         }
@@ -751,21 +773,17 @@ impl<'a> Edit<'a> {
 /// Frees one mbuf and its hold on storage; drops its tags.
 ///
 /// # Safety
-/// The mbuf is nobody else's and never used again.
+/// The mbuf is nobody else's, linked to nothing, and never used again.
 #[inline]
 pub(super) unsafe fn free(mbuf: NonNull<RawMbuf>) {
-    let object = Object::new(mbuf.cast());
-    // SAFETY: ours. Unmarked, it is at rest but for the window, as long as it is linked to nothing.
+    // SAFETY: ours. Unmarked, it is at rest but for the window.
     unsafe {
         let raw = mbuf.as_ref();
-        if raw.has(flag::PAIRED) {
-            if raw::try_put::<{ lane::PACKET }>(object, &raw.head) {
-                return;
-            }
-        } else if raw::try_put::<{ lane::MBUF }>(object, &raw.head) {
-            return;
+        if raw.head.is_marked() {
+            free_marked(mbuf);
+        } else {
+            put(Object::new(mbuf.cast()), raw.has(flag::PAIRED));
         }
-        free_slow(mbuf);
     }
 }
 
@@ -779,13 +797,14 @@ pub(super) unsafe fn as_object<'a>(mbuf: NonNull<RawMbuf>) -> (Object, &'a Head)
     (Object::new(mbuf.cast()), unsafe { &(*mbuf.as_ptr()).head })
 }
 
-/// Frees a single mbuf of the packet zone by the shortest path, or returns false and has done nothing.
+/// Frees a single, simple mbuf of the packet zone by the shortest path, or returns false and has done nothing.
 ///
 /// # Safety
 /// On true the mbuf, which must be nobody else's, is gone.
 #[inline(always)]
 pub(super) unsafe fn try_free_packet(mbuf: NonNull<RawMbuf>) -> bool {
-    // SAFETY: ours; unmarked and unlinked it is at rest but for the window.
+    // SAFETY: ours; unmarked and unlinked it is at rest but for the window. A mark, or another zone than this
+    // thread's last packet zone, does not match the lane.
     unsafe {
         let raw = mbuf.as_ref();
         raw.next.get().is_null() && raw::try_put::<{ lane::PACKET }>(Object::new(mbuf.cast()), &raw.head)
@@ -794,15 +813,10 @@ pub(super) unsafe fn try_free_packet(mbuf: NonNull<RawMbuf>) -> bool {
 
 /// # Safety
 /// As for [`free`].
-#[cold]
-unsafe fn free_slow(mbuf: NonNull<RawMbuf>) {
+unsafe fn free_marked(mbuf: NonNull<RawMbuf>) {
     // SAFETY: ours.
     let raw = unsafe { mbuf.as_ref() };
     let object = Object::new(mbuf.cast());
-    if !raw.head.is_marked() {
-        // SAFETY: at rest but for the window.
-        return unsafe { put(object, raw.has(flag::PAIRED)) };
-    }
     let mut owned = ManuallyDrop::new(Mbuf(mbuf));
     // Dropped last: tags may run the user's code.
     let _tags = if raw.has(flag::PKTHDR) { owned.take_header().tags } else { TagList::EMPTY };
@@ -843,13 +857,16 @@ unsafe fn free_slow(mbuf: NonNull<RawMbuf>) {
 
 /// # Safety
 /// The mbuf is at rest but for its window, and given away.
-#[cold]
+#[inline]
 unsafe fn put(object: Object, paired: bool) {
-    // SAFETY: by this function's contract.
+    // SAFETY: by this function's contract; the object's head is live until it is given away.
     unsafe {
+        let head = object.as_ptr::<Head>().as_ref();
         if paired {
-            raw::put::<{ lane::PACKET }>(object);
-        } else {
+            if !raw::try_put::<{ lane::PACKET }>(object, head) {
+                raw::put::<{ lane::PACKET }>(object);
+            }
+        } else if !raw::try_put::<{ lane::MBUF }>(object, head) {
             raw::put::<{ lane::MBUF }>(object);
         }
     }

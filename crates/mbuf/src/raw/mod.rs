@@ -10,13 +10,10 @@ mod mbuf;
 mod storage;
 pub(crate) mod zones;
 
-pub use chain::{Bare, Chain, Head, Header, Packet};
+pub use chain::{Bare, Chain, Head, Header, MbufChain, Packet};
 pub(crate) use chain::{PacketList, Run, Segs, Trash};
 pub(crate) use mbuf::{Edit, Mbuf, PacketHeader, RawMbuf, inline_headroom};
 pub use storage::StorageKind;
-
-#[cfg(all(loom, test))]
-pub(crate) use count::ShareCount;
 
 /// The zone lanes of a pool's objects (`mbuf_zone::raw::LANES`).
 pub(crate) mod lane {

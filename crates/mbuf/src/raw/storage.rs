@@ -34,7 +34,7 @@ pub(crate) struct Storage {
     pub(super) buf: *mut u8,
 }
 
-#[cfg(target_pointer_width = "64")]
+#[cfg(all(target_pointer_width = "64", not(loom)))]
 const _: () = assert!(size_of::<Storage>() == 32);
 
 /// What kind of storage an mbuf holds; kept in the mbuf's flags, so that freeing branches on it.
@@ -188,7 +188,11 @@ impl<O: Send + 'static> OperationsOf<O> {
         // SAFETY: initialised by invariant 1, and not read again.
         unsafe {
             let place = (&raw mut (*record.as_ptr()).owner).cast::<u8>();
-            if Self::INLINE { place.cast::<O>().read() } else { *Box::from_raw(place.cast::<*mut O>().read()) }
+            if Self::INLINE {
+                place.cast::<O>().read()
+            } else {
+                *Box::from_raw(place.cast::<*mut O>().read())
+            }
         }
     }
 }

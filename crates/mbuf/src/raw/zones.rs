@@ -23,9 +23,9 @@ use core::ptr::NonNull;
 use mbuf_zone::PageSource;
 use mbuf_zone::raw::{Cause, Hooks, Local, Object, RawZone, Settings, Shape};
 
+use super::lane;
 use super::mbuf::{self, Mbuf, RawMbuf};
 use super::storage::{self, External, Storage};
-use super::lane;
 use crate::config::{Class, MCLBYTES};
 use crate::error::{AllocError, Resource};
 use crate::pool::OpCounters;
@@ -192,8 +192,13 @@ impl Shared {
     ) -> Arc<Self> {
         Arc::new_cyclic(|weak: &Weak<Shared>| {
             let user = weak.as_ptr().cast();
-            let settings =
-                |limit, bytes| Settings { limit, magazine: magazine(bytes), source: source.clone(), user, locked };
+            let settings = |limit, bytes| Settings {
+                limit,
+                magazine: magazine(bytes),
+                source: source.clone(),
+                user,
+                locked,
+            };
             let pooled = || Pooled(weak.clone());
             let mbufs = RawZone::new(
                 Shape::new(Layout::new::<RawMbuf>()),

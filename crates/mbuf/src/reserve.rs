@@ -1,0 +1,138 @@
+//! Buffers taken before the bytes are there.
+
+use core::fmt;
+
+use crate::blank::{Front, blank};
+use crate::error::{AllocError, BoundsError, OpError};
+use crate::pool::Pool;
+use crate::raw::{Chain, MbufChain, Packet, PacketHeader, Run};
+
+/// Memory for a number of bytes that are still to come: from a vectored receive, a decoder, a device.
+///
+/// Write into [`slices_mut`](Self::slices_mut), then turn the first `n` bytes into a packet or a chain. What is not
+/// used goes back to the pool.
+///
+/// ```
+/// use mbuf::{Pool, Reserve};
+/// let pool = Pool::new();
+/// let mut reserve = Reserve::new(&pool, 5000)?;
+/// let mut received = 0;
+/// for slice in reserve.slices_mut() {
+///     slice.fill(7); // readv(2), say
+///     received += slice.len();
+/// }
+/// assert!(received >= 5000);
+/// let packet = reserve.into_packet(1400)?;
+/// assert_eq!(packet.len(), 1400);
+/// assert_eq!(packet.segment_count(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # BSD
+/// `m_getm`, `m_getm2`, `m_getc`. Differs: blank mbufs are a type of their own, so no chain has empty segments.
+#[doc(alias = "m_getm")]
+#[doc(alias = "m_getm2")]
+#[doc(alias = "m_getc")]
+pub struct Reserve {
+    /// The segments, their whole room in their windows.
+    run: Run,
+    capacity: usize,
+}
+
+impl Reserve {
+    /// Takes memory for at least `capacity` bytes, with the pool's headroom in front.
+    ///
+    /// # Errors
+    /// [`AllocError`]; nothing is kept.
+    /// # Cost
+    /// An mbuf per 4 KiB, or part of it.
+    pub fn new(pool: &Pool, capacity: usize) -> Result<Self, AllocError> {
+        let mut run = blank(pool.shared(), capacity, true, Front::default_of(pool.shared()))?;
+        for seg in run.segs_mut() {
+            let room = seg.tailroom();
+            let _ = seg.grow_back(room);
+        }
+        let capacity = run.len();
+        Ok(Reserve { run, capacity })
+    }
+
+    /// Bytes there is room for.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// The memory, in order. It holds old data, or what was written.
+    pub fn slices_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        self.run.segs_mut().filter_map(|seg| seg.bytes_mut())
+    }
+
+    /// The memory as `IoSliceMut`s, for vectored reads.
+    #[cfg(feature = "std")]
+    pub fn io_slices_mut(&mut self) -> impl Iterator<Item = std::io::IoSliceMut<'_>> {
+        self.slices_mut().map(std::io::IoSliceMut::new)
+    }
+
+    /// A packet of the first `len` bytes.
+    ///
+    /// # Errors
+    /// [`BoundsError`] with the reserve's capacity, if that is less.
+    pub fn into_packet(self, len: usize) -> Result<Packet, BoundsError> {
+        let run = self.cut(len)?;
+        Ok(run.into_packet(PacketHeader::EMPTY, len))
+    }
+
+    /// A headerless chain of the first `len` bytes.
+    ///
+    /// # Errors
+    /// As [`into_packet`](Self::into_packet).
+    pub fn into_chain(self, len: usize) -> Result<Chain, BoundsError> {
+        Ok(self.into_packet(len)?.into_chain())
+    }
+
+    fn cut(mut self, len: usize) -> Result<Run, BoundsError> {
+        if len > self.capacity {
+            return Err(BoundsError { offset: 0, len, available: self.capacity });
+        }
+        let mut kept = Run::new();
+        let mut left = len;
+        while let Some(mut seg) = self.run.pop_front() {
+            if left == 0 && !kept.is_empty() {
+                break;
+            }
+            let over = seg.len().saturating_sub(left);
+            left -= seg.len() - over;
+            seg.edit().trim_back(over);
+            kept.push_back(seg);
+        }
+        Ok(kept)
+    }
+}
+
+impl fmt::Debug for Reserve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reserve").field("capacity", &self.capacity).finish_non_exhaustive()
+    }
+}
+
+impl<H: crate::raw::Head> MbufChain<H> {
+    /// Puts the first `len` bytes of a reserve behind the data, without copying.
+    ///
+    /// # Errors
+    /// [`OpError::Bounds`] if the reserve has fewer, [`OpError::TooLong`] over 4 GiB; with the reserve.
+    pub fn append_reserve(&mut self, reserve: Reserve, len: usize) -> Result<(), (OpError, Reserve)> {
+        let refused = if len > reserve.capacity {
+            Err(BoundsError { offset: 0, len, available: reserve.capacity }.into())
+        } else {
+            crate::blank::add_lengths(self.len(), len).map(|_| ())
+        };
+        if let Err(error) = refused {
+            return Err((error, reserve));
+        }
+        match reserve.into_packet(len) {
+            // Lengths were checked: both calls succeed.
+            Ok(packet) => drop(self.append(packet)),
+            Err(_) => unreachable!("the reserve has {len} bytes"),
+        }
+        Ok(())
+    }
+}
