@@ -156,7 +156,8 @@ impl<H: Head> MbufChain<H> {
 
     /// Takes the memory for `n` more bytes behind.
     pub(super) fn reserve_back(&self, n: usize) -> Result<More, AllocError> {
-        let here = self.last().tailroom().min(n);
+        // A segment that is about to be replaced takes nothing.
+        let here = if self.last().is_chosen() { 0 } else { self.last().tailroom().min(n) };
         let replaces = here == 0 && self.total() == 0;
         let blank = match n - here {
             0 => Run::new(),

@@ -167,12 +167,11 @@ impl<H: Head> MbufChain<H> {
                 return Err(error.into());
             }
         };
-        // The bytes behind come first: they go into the last segment that was there when they were planned.
+        self.commit_copies(offset.min(total), over, copies);
         if end > total {
             let gap = offset.saturating_sub(total);
             self.commit_back(more, &mut Source::new(zeros(gap).chain(core::iter::once(beyond))));
         }
-        self.commit_copies(offset.min(total), over, copies);
         self.overwrite(offset, inside);
         Ok(())
     }
