@@ -137,6 +137,11 @@ pub(crate) struct Run {
     last: *mut RawMbuf,
 }
 
+// SAFETY: a list of owned mbufs (see `Mbuf`).
+unsafe impl Send for Run {}
+// SAFETY: as above.
+unsafe impl Sync for Run {}
+
 impl Drop for Run {
     fn drop(&mut self) {
         // SAFETY: owned by invariant 1.

@@ -117,6 +117,9 @@ const _: () = assert!(HEADER_OFFSET + MHLEN == MSIZE && HEADER_OFFSET.is_multipl
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(offset_of!(RawMbuf, cap) == 64);
 
+// SAFETY: through a shared reference nothing changes but the mark, which is atomic (invariant 7).
+unsafe impl Sync for RawMbuf {}
+
 impl RawMbuf {
     fn has(&self, flag: u32) -> bool {
         self.flags.get() & flag != 0
@@ -248,7 +251,7 @@ impl RawMbuf {
 
     /// The owner of external, read-only storage, if it is an `O`.
     #[cfg(feature = "bytes")]
-    pub(crate) fn owner<O: Send + 'static>(&self) -> Option<&O> {
+    pub(crate) fn owner<O: Send + Sync + 'static>(&self) -> Option<&O> {
         if self.kind() != StorageKind::External || !self.has(flag::READ_ONLY) {
             return None;
         }
@@ -607,6 +610,11 @@ pub(crate) struct Edit<'a> {
     mbuf: NonNull<RawMbuf>,
     _of: PhantomData<&'a mut RawMbuf>,
 }
+
+// SAFETY: what a `&mut` to an owned mbuf can do from any thread.
+unsafe impl Send for Edit<'_> {}
+// SAFETY: as above, through `&RawMbuf`.
+unsafe impl Sync for Edit<'_> {}
 
 impl Deref for Edit<'_> {
     type Target = RawMbuf;

@@ -197,6 +197,20 @@ impl<O: Send + 'static> OperationsOf<O> {
     }
 }
 
+/// Takes back what was done to a record when the owner's own code panics.
+///
+/// # Invariants
+/// 1. The record holds an `O` and is nobody else's.
+struct Abandon<O: Send + 'static>(NonNull<External>, core::marker::PhantomData<O>);
+
+impl<O: Send + 'static> Drop for Abandon<O> {
+    fn drop(&mut self) {
+        let _slot = Home(Object::new(self.0.cast()));
+        // SAFETY: by invariant 1.
+        drop(unsafe { OperationsOf::<O>::take(self.0) });
+    }
+}
+
 /// Makes external storage of a fresh record. `find` gives the owner's bytes, from where the owner will rest.
 ///
 /// # Safety
@@ -222,7 +236,9 @@ pub(super) unsafe fn init_external<O: Send + 'static>(
             place.cast::<*mut O>().write(boxed);
             boxed
         };
+        let abandon = Abandon::<O>(record, core::marker::PhantomData);
         let (buf, len) = find(&mut *owner);
+        core::mem::forget(abandon);
         let Ok(size) = u32::try_from(len) else {
             return Err((OperationsOf::<O>::take(record), len));
         };
@@ -264,7 +280,7 @@ pub(super) unsafe fn owner_is<O: 'static>(storage: NonNull<Storage>) -> bool {
 ///
 /// # Safety
 /// The caller holds `storage`, which is external and read-only, while the reference lives.
-pub(super) unsafe fn owner_ref<'a, O: Send + 'static>(storage: NonNull<Storage>) -> Option<&'a O> {
+pub(super) unsafe fn owner_ref<'a, O: Send + Sync + 'static>(storage: NonNull<Storage>) -> Option<&'a O> {
     // SAFETY: live while the caller holds it; a read-only owner was only ever borrowed shared (`from_owner`).
     unsafe {
         if !owner_is::<O>(storage) {
