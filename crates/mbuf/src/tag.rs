@@ -69,6 +69,7 @@ pub(crate) struct TagList(Option<Box<Node>>);
 impl TagList {
     pub(crate) const EMPTY: Self = TagList(None);
 
+    #[inline]
     pub(crate) fn is_some(&self) -> bool {
         self.0.is_some()
     }
@@ -83,7 +84,13 @@ impl TagList {
     }
 
     /// A copy, in order, or `None` if a tag refuses.
+    #[inline]
     pub(crate) fn copy(&self) -> Option<Self> {
+        if self.is_some() { self.copy_all() } else { Some(TagList::EMPTY) }
+    }
+
+    #[cold]
+    fn copy_all(&self) -> Option<Self> {
         let mut copy = TagList::EMPTY;
         let mut end = &mut copy;
         for tag in self.iter() {
@@ -96,6 +103,12 @@ impl TagList {
             }
         }
         Some(copy)
+    }
+
+    /// Drops all, one after the other, however many there are.
+    #[cold]
+    fn clear(&mut self) {
+        while self.take(|_| true).is_some() {}
     }
 
     fn push(&mut self, tag: Box<dyn Tag>) {
@@ -119,9 +132,11 @@ impl TagList {
 }
 
 impl Drop for TagList {
+    #[inline]
     fn drop(&mut self) {
-        // One after the other, however many there are.
-        while self.take(|_| true).is_some() {}
+        if self.is_some() {
+            self.clear();
+        }
     }
 }
 

@@ -50,54 +50,62 @@ impl<H: Head> MbufChain<H> {
         self.share_part(start, len)
     }
 
+    #[inline]
     fn share_part(&self, start: usize, len: usize) -> Result<Self, OpError> {
-        let shared = self.shared();
-        let copy = || {
-            let header = self.copy_header()?;
-            if self.is_single() && len > 0 && self.first().kind() != StorageKind::Inline {
-                let mbuf = shared.inline(H::HEADER)?.show(self.first(), start, len)?;
-                return Ok(MbufChain::from_mbuf_with(mbuf, header));
-            }
-            let mut run = Run::new();
-            if len == 0 {
-                // No reference for no bytes.
-                run.push_back(shared.inline(H::HEADER)?);
-            }
-            let (mut skip, mut left) = (start, len);
-            for seg in self.segs() {
-                if left == 0 {
-                    break;
-                }
-                if skip >= seg.len() {
-                    skip -= seg.len();
-                    continue;
-                }
-                let mut at = skip;
-                let end = seg.len().min(skip.saturating_add(left));
-                skip = 0;
-                loop {
-                    let first = run.is_empty();
-                    // Inline data that does not fit behind a packet header goes into two mbufs.
-                    let most = match seg.kind() {
-                        StorageKind::Inline => inline_capacity(H::HEADER && first),
-                        _ => usize::MAX,
-                    };
-                    let n = (end - at).min(most);
-                    run.push_back(show_or_copy(shared.inline(H::HEADER && first)?, seg, at, n)?);
-                    at += n;
-                    left -= n;
-                    if at == end {
-                        break;
-                    }
-                }
-            }
-            Ok(run.into(header, len))
+        let copy = if self.is_single() && len > 0 && self.first().kind() != StorageKind::Inline {
+            self.share_single(start, len)
+        } else {
+            self.share_segments(start, len)
         };
-        let copy: Result<Self, OpError> = copy();
         if copy.is_err() {
-            shared.ops.copy_failures.add(1);
+            self.shared().ops.copy_failures.add(1);
         }
         copy
+    }
+
+    /// A part of a chain whose one segment has storage.
+    #[inline]
+    fn share_single(&self, start: usize, len: usize) -> Result<Self, OpError> {
+        self.like(self.shared().inline(H::HEADER)?.show(self.first(), start, len)?)
+    }
+
+    fn share_segments(&self, start: usize, len: usize) -> Result<Self, OpError> {
+        let shared = self.shared();
+        let header = self.copy_header()?;
+        let mut run = Run::new();
+        if len == 0 {
+            // No reference for no bytes.
+            run.push_back(shared.inline(H::HEADER)?);
+        }
+        let (mut skip, mut left) = (start, len);
+        for seg in self.segs() {
+            if left == 0 {
+                break;
+            }
+            if skip >= seg.len() {
+                skip -= seg.len();
+                continue;
+            }
+            let mut at = skip;
+            let end = seg.len().min(skip.saturating_add(left));
+            skip = 0;
+            loop {
+                let first = run.is_empty();
+                // Inline data that does not fit behind a packet header goes into two mbufs.
+                let most = match seg.kind() {
+                    StorageKind::Inline => inline_capacity(H::HEADER && first),
+                    _ => usize::MAX,
+                };
+                let n = (end - at).min(most);
+                run.push_back(show_or_copy(shared.inline(H::HEADER && first)?, seg, at, n)?);
+                at += n;
+                left -= n;
+                if at == end {
+                    break;
+                }
+            }
+        }
+        Ok(run.into(header, len))
     }
 
     /// A copy of all bytes in memory of its own, in as few segments as their number needs, with the usual headroom.

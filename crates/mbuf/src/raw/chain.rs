@@ -362,14 +362,13 @@ impl<H: Head> MbufChain<H> {
         MbufChain(mbuf.into_raw(), PhantomData)
     }
 
-    /// Makes a chain of one mbuf with the given header.
+    /// Makes a chain like this one of one mbuf, which has a packet header if this has; see `copy_header`.
     #[inline]
-    pub(crate) fn from_mbuf_with(mut mbuf: Mbuf, header: PacketHeader) -> Self {
+    pub(crate) fn like(&self, mut mbuf: Mbuf) -> Result<Self, OpError> {
         if H::HEADER {
-            mbuf.add_header();
-            mbuf.set_single_header(header);
+            mbuf.copy_header(self.first())?;
         }
-        MbufChain(mbuf.into_raw(), PhantomData)
+        Ok(MbufChain(mbuf.into_raw(), PhantomData))
     }
 
     /// The only mbuf, or the chain back.

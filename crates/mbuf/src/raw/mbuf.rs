@@ -533,6 +533,7 @@ impl Mbuf {
     }
 
     /// Writes a packet header, which the mbuf has room for (`add_header`).
+    #[inline]
     pub(super) fn set_header(&mut self, header: PacketHeader) {
         debug_assert!(self.has(flag::PKTHDR));
         if header.tags.is_some() {
@@ -566,11 +567,14 @@ impl Mbuf {
         released
     }
 
-    /// Writes the packet header of a packet that is this mbuf alone.
-    pub(super) fn set_single_header(&mut self, mut header: PacketHeader) {
-        header.len = self.len.get();
-        header.tail = self.0.as_ptr();
-        self.set_header(header);
+    /// Makes the header of this mbuf, which is a packet alone, a copy of another's.
+    #[inline]
+    pub(super) fn copy_header(&mut self, from: &RawMbuf) -> Result<(), OpError> {
+        let from = from.header();
+        let tags = from.tags.copy().ok_or(OpError::Tag)?;
+        let (len, tail) = (self.len.get(), self.0.as_ptr());
+        self.set_header(PacketHeader { len, _reserved: 0, tail, tags, meta: from.meta });
+        Ok(())
     }
 
     /// Puts the empty window `offset` bytes into the storage.
