@@ -2,8 +2,9 @@
 
 use crate::config::{COPY_BREAK, Class, MHLEN, MJUM16BYTES, MLEN};
 use crate::error::{AllocError, BoundsError, OpError};
+use crate::meta::Flags;
 use crate::pool::Shared;
-use crate::raw::{Mbuf, RawMbuf, Run};
+use crate::raw::{Edit, Mbuf, RawMbuf, Run};
 
 /// Where the first byte goes.
 #[derive(Clone, Copy)]
@@ -144,7 +145,7 @@ impl<'b, I: Iterator<Item = &'b [u8]>> Source<'b, I> {
 }
 
 /// Moves `n` bytes from the front of a list behind the window of `into`, which has room for them. Segments that
-/// become empty go into the trash.
+/// become empty go into the trash, and leave it their flags.
 pub(crate) fn absorb(into: &mut Mbuf, from: &mut Run, trash: &mut crate::raw::Trash, mut n: usize) {
     while n > 0 {
         let Some(mut first) = from.pop_front() else { return };
@@ -157,6 +158,8 @@ pub(crate) fn absorb(into: &mut Mbuf, from: &mut Run, trash: &mut crate::raw::Tr
             first.edit().trim_front(k);
             from.push_front(first);
         } else {
+            let flags = into.user_flags() | first.user_flags();
+            into.edit().set_user_flags(flags);
             trash.push(first);
         }
     }
@@ -228,4 +231,13 @@ pub(crate) fn offsets<'a>(
         offset += seg.len();
         (at, seg)
     })
+}
+
+/// Makes `last`, the last segment of a copy, the end of a record if a segment of the original is.
+pub(crate) fn mark_end<'a>(mut last: Edit<'_>, mut original: impl Iterator<Item = &'a RawMbuf>) {
+    const END: u16 = Flags::END_OF_RECORD.0;
+    if original.any(|seg| seg.user_flags() & END != 0) {
+        let flags = last.user_flags() | END;
+        last.set_user_flags(flags);
+    }
 }

@@ -135,6 +135,43 @@ impl From<AllocError> for OpError {
     }
 }
 
+/// An operation that takes over a value was refused: why, and the value back.
+///
+/// Turns into the bare [`OpError`] with `?` where the value is not needed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Refused<T> {
+    /// Why.
+    pub error: OpError,
+    /// What was given, unchanged.
+    pub input: T,
+}
+
+impl<T> Refused<T> {
+    pub(crate) fn new(error: impl Into<OpError>, input: T) -> Self {
+        Refused { error: error.into(), input }
+    }
+}
+
+impl<T> fmt::Debug for Refused<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refused").field("error", &self.error).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for Refused<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<T> Error for Refused<T> {}
+
+impl<T> From<Refused<T>> for OpError {
+    fn from(refused: Refused<T>) -> Self {
+        refused.error
+    }
+}
+
 /// Settings from which no pool can be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

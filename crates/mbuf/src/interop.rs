@@ -3,7 +3,7 @@
 use bytes::buf::UninitSlice;
 use bytes::{Buf, BufMut, Bytes};
 
-use crate::error::OpError;
+use crate::error::Refused;
 use crate::pool::Pool;
 use crate::raw::{Head, MbufChain, Packet, StorageKind};
 
@@ -137,7 +137,7 @@ impl Packet {
     ///
     /// # Errors
     /// As [`from_owner`](Self::from_owner), with the bytes.
-    pub fn from_bytes(pool: &Pool, bytes: Bytes) -> Result<Packet, (OpError, Bytes)> {
+    pub fn from_bytes(pool: &Pool, bytes: Bytes) -> Result<Packet, Refused<Bytes>> {
         Packet::from_owner(pool, bytes)
     }
 }

@@ -4,7 +4,7 @@ use core::ops::Deref;
 
 use crate::blank::{self, Front, add_lengths, blank};
 use crate::config::{Class, MJUM16BYTES};
-use crate::error::{AllocError, OpError};
+use crate::error::{AllocError, OpError, Refused};
 use crate::meta::{Flags, MbufType, Meta};
 use crate::pool::Pool;
 use crate::raw::{Chain, Head, MbufChain, Packet, PacketHeader};
@@ -186,7 +186,7 @@ impl Packet {
     /// ```
     /// use mbuf::{Packet, Pool};
     /// let pool = Pool::new();
-    /// let packet = Packet::from_owner(&pool, vec![1u8, 2, 3]).map_err(|(error, _)| error)?;
+    /// let packet = Packet::from_owner(&pool, vec![1u8, 2, 3])?;
     /// assert_eq!(packet.try_into_owner::<Vec<u8>>().unwrap(), [1, 2, 3]);
     /// # Ok::<(), mbuf::OpError>(())
     /// ```
@@ -199,7 +199,7 @@ impl Packet {
     /// `m_extadd`, `MEXTADD` with `M_RDONLY`.
     #[doc(alias = "m_extadd")]
     #[doc(alias = "MEXTADD")]
-    pub fn from_owner<O>(pool: &Pool, owner: O) -> Result<Packet, (OpError, O)>
+    pub fn from_owner<O>(pool: &Pool, owner: O) -> Result<Packet, Refused<O>>
     where
         O: AsRef<[u8]> + Send + 'static,
     {
@@ -210,7 +210,7 @@ impl Packet {
     ///
     /// # Errors
     /// As [`from_owner`](Self::from_owner).
-    pub fn from_owner_mut<O>(pool: &Pool, owner: O) -> Result<Packet, (OpError, O)>
+    pub fn from_owner_mut<O>(pool: &Pool, owner: O) -> Result<Packet, Refused<O>>
     where
         O: AsMut<[u8]> + Send + 'static,
     {
@@ -288,13 +288,13 @@ impl Chain {
     /// [`OpError::TooLong`] over 4 GiB.
     /// # Cost
     /// O(segments) to find the length; at most one mbuf and 104 bytes copied.
-    pub fn into_packet(self) -> Result<Packet, (OpError, Chain)> {
+    pub fn into_packet(self) -> Result<Packet, Refused<Chain>> {
         let head = match add_lengths(self.len(), 0) {
-            Err(error) => return Err((error, self)),
+            Err(error) => return Err(Refused::new(error, self)),
             Ok(_) if self.first().can_carry_header() => None,
             Ok(_) => match self.shared().inline(true) {
                 Ok(head) => Some(head),
-                Err(error) => return Err((error.into(), self)),
+                Err(error) => return Err(Refused::new(error, self)),
             },
         };
         let (mut run, header) = self.into_run();

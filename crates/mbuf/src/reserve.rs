@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::blank::{Front, blank};
-use crate::error::{AllocError, BoundsError, OpError};
+use crate::error::{AllocError, BoundsError, Refused};
 use crate::pool::Pool;
 use crate::raw::{Chain, MbufChain, Packet, PacketHeader, Run};
 
@@ -119,14 +119,14 @@ impl<H: crate::raw::Head> MbufChain<H> {
     ///
     /// # Errors
     /// [`OpError::Bounds`] if the reserve has fewer, [`OpError::TooLong`] over 4 GiB; with the reserve.
-    pub fn append_reserve(&mut self, reserve: Reserve, len: usize) -> Result<(), (OpError, Reserve)> {
+    pub fn append_reserve(&mut self, reserve: Reserve, len: usize) -> Result<(), Refused<Reserve>> {
         let refused = if len > reserve.capacity {
             Err(BoundsError { offset: 0, len, available: reserve.capacity }.into())
         } else {
             crate::blank::add_lengths(self.len(), len).map(|_| ())
         };
         if let Err(error) = refused {
-            return Err((error, reserve));
+            return Err(Refused::new(error, reserve));
         }
         match reserve.into_packet(len) {
             // Lengths were checked: both calls succeed.

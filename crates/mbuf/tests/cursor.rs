@@ -126,7 +126,7 @@ fn a_reserve_is_appended_without_a_copy_and_comes_back_on_failure() {
     let mut reserve = Reserve::new(&pool, 3000).unwrap();
     let at = reserve.slices_mut().next().unwrap().as_ptr();
     reserve.slices_mut().for_each(|s| s.fill(2));
-    let (error, reserve) = packet.append_reserve(reserve, 100_000).unwrap_err();
+    let mbuf::Refused { error, input: reserve } = packet.append_reserve(reserve, 100_000).unwrap_err();
     assert_eq!(error.to_string(), "100000 bytes at offset 0 are outside of 4032 bytes");
     packet.append_reserve(reserve, 3000).unwrap();
     packet.check().unwrap();

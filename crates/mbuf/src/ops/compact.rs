@@ -1,6 +1,6 @@
 //! Fewer segments, or others.
 
-use crate::blank::{Front, Source, absorb, blank, contiguous, inline_capacity};
+use crate::blank::{Front, Source, absorb, blank, contiguous, inline_capacity, mark_end};
 use crate::config::{Class, MJUM16BYTES, MJUMPAGESIZE};
 use crate::error::OpError;
 use crate::raw::{Head, MbufChain, Run};
@@ -49,12 +49,12 @@ impl<H: Head> MbufChain<H> {
     /// Copies all bytes into fresh segments and puts these in the place of the old ones.
     fn replace_all(&mut self, mut run: Run, total: usize) {
         Source::new(self.segs().map(|seg| seg.bytes())).fill(&mut run, total);
-        let (bits, flags) = (self.first().type_bits(), self.first().user_flags());
+        let bits = self.first().type_bits();
         for mut seg in run.segs_mut() {
             seg.set_type(bits);
         }
-        if let Some(mut first) = run.first_mut() {
-            first.set_user_flags(flags);
+        if let Some(last) = run.segs_mut().last() {
+            mark_end(last, self.segs());
         }
         self.edit(total, |old, trash| trash.append(core::mem::replace(old, run)));
     }

@@ -99,10 +99,9 @@ impl<H: Head> MbufChain<H> {
         Ok(())
     }
 
-    /// An mbuf with type and flags of the first segment.
+    /// An mbuf with the type of the first segment.
     pub(super) fn like_first(&self, mut mbuf: Mbuf) -> Mbuf {
         mbuf.edit().set_type(self.first().type_bits());
-        mbuf.edit().set_user_flags(self.first().user_flags());
         mbuf
     }
 

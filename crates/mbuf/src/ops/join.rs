@@ -4,7 +4,7 @@ use crate::blank::{
     Front, Source, add_lengths, blank, contiguous, contiguous_soft, inline_capacity, is_small, rehead,
 };
 use crate::config::{Class, MJUM16BYTES};
-use crate::error::{AllocError, OpError};
+use crate::error::{AllocError, OpError, Refused};
 use crate::raw::{Head, MbufChain, Run};
 
 /// Growing.
@@ -55,7 +55,6 @@ impl<H: Head> MbufChain<H> {
         };
         ops.prepends.add(1);
         fresh.edit().set_type(self.first().type_bits());
-        fresh.edit().set_user_flags(self.first().user_flags());
         let _ = fresh.edit().grow_back(n);
         self.edit(total, |run, trash| {
             if let Some(head) = run.pop_front() {
@@ -208,11 +207,11 @@ impl<H: Head> MbufChain<H> {
     #[doc(alias = "m_cat")]
     #[doc(alias = "m_catpkt")]
     #[doc(alias = "rte_pktmbuf_chain")]
-    pub fn append<K: Head>(&mut self, other: MbufChain<K>) -> Result<(), (OpError, MbufChain<K>)> {
+    pub fn append<K: Head>(&mut self, other: MbufChain<K>) -> Result<(), Refused<MbufChain<K>>> {
         let more = other.total();
         let total = match add_lengths(self.total(), more) {
             Ok(total) => total,
-            Err(error) => return Err((error, other)),
+            Err(error) => return Err(Refused::new(error, other)),
         };
         if more == 0 {
             return Ok(());

@@ -3,7 +3,7 @@
 use core::ops::RangeBounds;
 
 use super::split::show_or_copy;
-use crate::blank::{Front, Source, add_lengths, blank, inline_capacity, resolve};
+use crate::blank::{Front, Source, add_lengths, blank, inline_capacity, mark_end, resolve};
 use crate::config::MJUM16BYTES;
 use crate::error::OpError;
 use crate::raw::{Head, MbufChain, Run, StorageKind};
@@ -146,8 +146,8 @@ impl<H: Head> MbufChain<H> {
             for mut seg in run.segs_mut() {
                 seg.set_type(self.first().type_bits());
             }
-            if let Some(mut first) = run.first_mut() {
-                first.set_user_flags(self.first().user_flags());
+            if let Some(last) = run.segs_mut().last() {
+                mark_end(last, self.segs());
             }
             Ok(run.into(header, len))
         };

@@ -3,7 +3,7 @@
 use core::ops::RangeBounds;
 
 use crate::blank::{bounds, contiguous_soft, offsets, resolve};
-use crate::error::OpError;
+use crate::error::{OpError, Refused};
 use crate::raw::{Head, Mbuf, MbufChain, Run, StorageKind};
 
 /// What a cut needs beside the segments that are there.
@@ -156,18 +156,18 @@ impl<H: Head> MbufChain<H> {
     /// As [`split_off`](Self::split_off), or [`OpError::TooLong`] if both are over 4 GiB; with the other chain.
     /// # Cost
     /// As [`split_off`](Self::split_off).
-    pub fn insert<K: Head>(&mut self, at: usize, other: MbufChain<K>) -> Result<(), (OpError, MbufChain<K>)> {
+    pub fn insert<K: Head>(&mut self, at: usize, other: MbufChain<K>) -> Result<(), Refused<MbufChain<K>>> {
         let (total, more) = (self.total(), other.total());
         let sum = match crate::blank::add_lengths(total, more) {
             Ok(sum) => sum,
-            Err(error) => return Err((error, other)),
+            Err(error) => return Err(Refused::new(error, other)),
         };
         if at == total {
             return self.append(other);
         }
         let border = match self.border(at, false) {
             Ok(border) => border,
-            Err(error) => return Err((error, other)),
+            Err(error) => return Err(Refused::new(error, other)),
         };
         let tail = self.cut_at(at, total, border);
         let rest = tail.into_chain();

@@ -13,7 +13,7 @@ use core::ptr::{self, NonNull};
 
 use super::mbuf::{self, Edit, Mbuf, PacketHeader, RawMbuf, Released};
 use super::zones::Shared;
-use crate::error::OpError;
+use crate::error::{OpError, Refused};
 
 mod sealed {
     pub trait Sealed {}
@@ -203,11 +203,6 @@ impl Run {
 
     pub(crate) fn segs_mut(&mut self) -> SegsMut<'_> {
         SegsMut { next: self.first, _of: PhantomData }
-    }
-
-    pub(crate) fn first_mut(&mut self) -> Option<Edit<'_>> {
-        // SAFETY: ours, borrowed mutably.
-        NonNull::new(self.first).map(|mbuf| unsafe { Edit::new(mbuf) })
     }
 
     /// Sum of the windows, in bytes.
@@ -458,9 +453,7 @@ impl<H: Head> MbufChain<H> {
         if !H::HEADER {
             return Ok(PacketHeader::EMPTY);
         }
-        let header = self.first().header();
-        let tags = header.tags.copy().ok_or(OpError::Tag)?;
-        Ok(PacketHeader::new(tags, header.meta))
+        self.first().copied_header().ok_or(OpError::Tag)
     }
 
     /// Takes the chain apart.
@@ -541,14 +534,14 @@ impl Packet {
         owner: O,
         read_only: bool,
         find: impl FnOnce(&mut O) -> (*mut u8, usize),
-    ) -> Result<Packet, (OpError, O)> {
+    ) -> Result<Packet, Refused<O>> {
         // SAFETY: by this function's contract.
         let mbuf = unsafe { shared.external(owner, read_only, find) }?;
         Ok(MbufChain::from_mbuf(mbuf))
     }
 
     /// A packet over the bytes that `owner` lends for reading.
-    pub(crate) fn over<O>(shared: &Shared, owner: O) -> Result<Packet, (OpError, O)>
+    pub(crate) fn over<O>(shared: &Shared, owner: O) -> Result<Packet, Refused<O>>
     where
         O: AsRef<[u8]> + Send + 'static,
     {
@@ -563,7 +556,7 @@ impl Packet {
     }
 
     /// A packet over the bytes that `owner` lends for writing.
-    pub(crate) fn over_mut<O>(shared: &Shared, owner: O) -> Result<Packet, (OpError, O)>
+    pub(crate) fn over_mut<O>(shared: &Shared, owner: O) -> Result<Packet, Refused<O>>
     where
         O: AsMut<[u8]> + Send + 'static,
     {

@@ -42,7 +42,8 @@ use crate::tag::TagList;
 #[repr(C)]
 pub(crate) struct PacketHeader {
     pub(crate) len: u32,
-    _reserved: u32,
+    /// The packet's flags while the header is not in an mbuf; there they are the mbuf's.
+    flags: u32,
     pub(crate) tail: *mut RawMbuf,
     pub(crate) tags: TagList,
     pub(crate) meta: Meta,
@@ -50,11 +51,20 @@ pub(crate) struct PacketHeader {
 
 impl PacketHeader {
     pub(crate) const EMPTY: Self =
-        PacketHeader { len: 0, _reserved: 0, tail: ptr::null_mut(), tags: TagList::EMPTY, meta: Meta::EMPTY };
+        PacketHeader { len: 0, flags: 0, tail: ptr::null_mut(), tags: TagList::EMPTY, meta: Meta::EMPTY };
 
-    /// Tags and metadata for a packet whose length and tail will be set.
-    pub(super) fn new(tags: TagList, meta: Meta) -> Self {
-        PacketHeader { tags, meta, ..Self::EMPTY }
+    /// A copy for another packet, whose length and tail will be set: `None` if a tag refuses.
+    #[inline]
+    fn copy_of(mbuf: &RawMbuf) -> Option<Self> {
+        let from = mbuf.header();
+        let tags = from.tags.copy()?;
+        Some(PacketHeader {
+            len: 0,
+            flags: mbuf.packet_flags(),
+            tail: ptr::null_mut(),
+            tags,
+            meta: from.meta,
+        })
     }
 }
 
@@ -79,6 +89,9 @@ pub(crate) mod flag {
     /// Flags that users see and set, from here up.
     pub(crate) const USER_SHIFT: u32 = 16;
     pub(crate) const USER_MASK: u32 = 0xffff << USER_SHIFT;
+    /// Those that say something of the packet, and go where its header goes. The first (end of record) is the
+    /// segment's.
+    pub(crate) const PACKET_MASK: u32 = 0xfffe << USER_SHIFT;
 }
 
 /// An mbuf in memory.
@@ -204,6 +217,16 @@ impl RawMbuf {
 
     pub(crate) fn user_flags(&self) -> u16 {
         (self.flags.get() >> flag::USER_SHIFT) as u16
+    }
+
+    fn packet_flags(&self) -> u32 {
+        self.flags.get() & flag::PACKET_MASK
+    }
+
+    /// A copy of the header for another packet: `None` if a tag refuses.
+    #[inline]
+    pub(super) fn copied_header(&self) -> Option<PacketHeader> {
+        PacketHeader::copy_of(self)
     }
 
     pub(crate) fn has_header(&self) -> bool {
@@ -517,13 +540,14 @@ impl Mbuf {
 
     /// Takes the packet header out. The mbuf has none afterwards.
     pub(super) fn take_header(&mut self) -> PacketHeader {
-        let header = if self.has(flag::FRESH) {
+        let mut header = if self.has(flag::FRESH) {
             PacketHeader::EMPTY
         } else {
             // SAFETY: initialised by invariant 6, and never read again.
             unsafe { self.header_place().read() }
         };
-        self.flags.set(self.flags.get() & !(flag::PKTHDR | flag::FRESH));
+        header.flags = self.packet_flags();
+        self.flags.set(self.flags.get() & !(flag::PKTHDR | flag::FRESH | flag::PACKET_MASK));
         if self.kind() == StorageKind::Inline {
             // SAFETY: the larger area of a headerless mbuf, of our own.
             self.buf.set(unsafe { self.0.cast::<u8>().as_ptr().add(PLAIN_OFFSET) });
@@ -536,6 +560,7 @@ impl Mbuf {
     #[inline]
     pub(super) fn set_header(&mut self, header: PacketHeader) {
         debug_assert!(self.has(flag::PKTHDR));
+        self.flags.set(self.flags.get() | header.flags);
         if header.tags.is_some() {
             self.head.mark();
         }
@@ -570,10 +595,9 @@ impl Mbuf {
     /// Makes the header of this mbuf, which is a packet alone, a copy of another's.
     #[inline]
     pub(super) fn copy_header(&mut self, from: &RawMbuf) -> Result<(), OpError> {
-        let from = from.header();
-        let tags = from.tags.copy().ok_or(OpError::Tag)?;
+        let header = from.copied_header().ok_or(OpError::Tag)?;
         let (len, tail) = (self.len.get(), self.0.as_ptr());
-        self.set_header(PacketHeader { len, _reserved: 0, tail, tags, meta: from.meta });
+        self.set_header(PacketHeader { len, tail, ..header });
         Ok(())
     }
 

@@ -27,7 +27,7 @@ use super::lane;
 use super::mbuf::{self, Mbuf, RawMbuf};
 use super::storage::{self, External, Storage};
 use crate::config::{Class, MCLBYTES};
-use crate::error::{AllocError, Resource};
+use crate::error::{AllocError, OpError, Refused, Resource};
 use crate::pool::OpCounters;
 
 /// Everything the mbufs of a pool share. It lives as long as a handle of the pool or any of its buffers.
@@ -321,14 +321,14 @@ impl Shared {
         owner: O,
         read_only: bool,
         find: impl FnOnce(&mut O) -> (*mut u8, usize),
-    ) -> Result<Mbuf, (crate::OpError, O)> {
+    ) -> Result<Mbuf, Refused<O>> {
         let mut mbuf = match self.inline(true) {
             Ok(mbuf) => mbuf,
-            Err(error) => return Err((error.into(), owner)),
+            Err(error) => return Err(Refused::new(error, owner)),
         };
         let record = match self.external.get::<{ lane::EXTERNAL }>() {
             Ok(record) => record,
-            Err(cause) => return Err((self.dry(Resource::External, cause).into(), owner)),
+            Err(cause) => return Err(Refused::new(self.dry(Resource::External, cause), owner)),
         };
         // SAFETY: a record just handed out; the rest by this function's contract.
         match unsafe { mbuf.attach_external(record, owner, read_only, find) } {
@@ -336,7 +336,7 @@ impl Shared {
             Err((owner, len)) => {
                 // SAFETY: the record holds nothing.
                 unsafe { mbuf_zone::raw::put::<{ lane::EXTERNAL }>(record) };
-                Err((crate::OpError::TooLong { len, max: u32::MAX as usize }, owner))
+                Err(Refused::new(OpError::TooLong { len, max: u32::MAX as usize }, owner))
             }
         }
     }
