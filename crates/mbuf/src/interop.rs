@@ -94,11 +94,11 @@ impl<'a, H: Head> Appender<'a, H> {
 // length; `advance_mut` extends the window over it and panics beyond it.
 unsafe impl<H: Head> BufMut for Appender<'_, H> {
     fn remaining_mut(&self) -> usize {
-        self.chain.tailroom()
+        self.chain.tailroom().min(u32::MAX as usize - self.chain.len())
     }
 
     unsafe fn advance_mut(&mut self, n: usize) {
-        assert!(n <= self.chain.tailroom(), "cannot advance {n} bytes into {}", self.chain.tailroom());
+        assert!(n <= self.remaining_mut(), "cannot advance {n} bytes into {}", self.remaining_mut());
         // There is room, so this allocates nothing and keeps what is there.
         let _ = self.chain.extend(n);
     }

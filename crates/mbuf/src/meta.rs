@@ -4,6 +4,9 @@
 ///
 /// The library carries these fields and gives them no meaning of its own. Sharing, duplicating and splitting copy
 /// them; concatenation keeps those of the first packet.
+///
+/// # Invariants
+/// 1. There is no padding: where a header was, inline data comes to lie, and that is initialised memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct Meta {
@@ -24,13 +27,13 @@ pub struct Meta {
     /// Precision of `timestamp`: 0 none, otherwise the driver's business.
     pub timestamp_kind: u8,
     /// Link-level header, in bytes.
-    pub l2_len: u8,
+    pub l2_len: u16,
     /// Transport header, in bytes.
-    pub l4_len: u8,
+    pub l4_len: u16,
     /// Network header, in bytes.
     pub l3_len: u16,
     /// The user's.
-    pub priority: u16,
+    pub priority: u32,
     /// Time of reception in nanoseconds, of whatever clock the driver uses (`rcv_tstmp`).
     pub timestamp: u64,
     /// Eight bytes for the user that stay with the packet.
@@ -38,6 +41,8 @@ pub struct Meta {
     /// Eight bytes for the layer that has the packet; the next layer may overwrite them.
     pub scratch: [u8; 8],
 }
+
+const _: () = assert!(size_of::<Meta>() == 5 * 4 + 5 * 2 + 2 + 8 + 8 + 8);
 
 impl Meta {
     /// All zero.

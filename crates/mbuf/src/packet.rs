@@ -8,6 +8,7 @@ use crate::error::{AllocError, OpError, Refused};
 use crate::meta::{Flags, MbufType, Meta};
 use crate::pool::Pool;
 use crate::raw::{Chain, Head, MbufChain, Packet, PacketHeader};
+use crate::tag::TagList;
 
 /// Making a chain or packet.
 ///
@@ -245,12 +246,8 @@ impl Packet {
     #[doc(alias = "M_MOVE_PKTHDR")]
     pub fn take_header_from(&mut self, from: &mut Packet) {
         let meta = *from.meta();
-        let tags = core::mem::replace(&mut from.header_mut().tags, crate::tag::TagList::EMPTY);
-        self.set_flags(from.flags());
-        let header = self.header_mut();
-        header.meta = meta;
-        header.tags = tags;
-        self.note_tags();
+        let tags = core::mem::replace(&mut from.header_mut().tags, TagList::EMPTY);
+        self.describe(from.flags(), meta, tags);
     }
 
     /// Makes this packet's metadata, flags and tags copies of those of `from`.
@@ -262,10 +259,18 @@ impl Packet {
     #[doc(alias = "m_dup_pkthdr")]
     #[doc(alias = "M_COPY_PKTHDR")]
     pub fn copy_header_from(&mut self, from: &Packet) -> Result<(), OpError> {
-        self.copy_tags(from)?;
-        self.set_flags(from.flags());
-        *self.meta_mut() = *from.meta();
+        let tags = from.header().tags.copy().ok_or(OpError::Tag)?;
+        self.describe(from.flags(), *from.meta(), tags);
         Ok(())
+    }
+
+    fn describe(&mut self, flags: Flags, meta: Meta, tags: TagList) {
+        self.set_flags(flags);
+        let header = self.header_mut();
+        header.meta = meta;
+        // The old ones are dropped last: that may run the user's code.
+        let _old = core::mem::replace(&mut header.tags, tags);
+        self.note_tags();
     }
 
     /// Drops the packet header: metadata and tags.

@@ -90,8 +90,9 @@ impl Reserve {
     }
 
     fn cut(mut self, len: usize) -> Result<Run, BoundsError> {
-        if len > self.capacity {
-            return Err(BoundsError { offset: 0, len, available: self.capacity });
+        let available = self.capacity.min(u32::MAX as usize);
+        if len > available {
+            return Err(BoundsError { offset: 0, len, available });
         }
         let mut kept = Run::new();
         let mut left = len;

@@ -120,13 +120,13 @@ impl TagList {
     fn take(&mut self, pick: impl Fn(&dyn Tag) -> bool) -> Option<Box<dyn Tag>> {
         let mut place = self;
         loop {
-            let node = place.0.take()?;
-            if pick(&*node.tag) {
-                let Node { tag, next } = *node;
+            // Asked while all tags are in place: what is asked may panic.
+            if pick(&*place.0.as_ref()?.tag) {
+                let Node { tag, next } = *place.0.take()?;
                 *place = next;
                 return Some(tag);
             }
-            place = &mut place.0.insert(node).next;
+            place = &mut place.0.as_mut()?.next;
         }
     }
 }
@@ -214,7 +214,8 @@ impl Packet {
     #[doc(alias = "m_tag_copy_chain")]
     pub fn copy_tags(&mut self, from: &Packet) -> Result<(), crate::OpError> {
         let tags = from.header().tags.copy().ok_or(crate::OpError::Tag)?;
-        self.header_mut().tags = tags;
+        // The old ones are dropped last: that may run the user's code.
+        let _old = core::mem::replace(&mut self.header_mut().tags, tags);
         self.note_tags();
         Ok(())
     }

@@ -2,9 +2,10 @@
 
 use core::ops::RangeBounds;
 
+use super::trim::cut;
 use crate::blank::{bounds, contiguous_soft, offsets, resolve};
 use crate::error::{OpError, Refused};
-use crate::raw::{Head, Mbuf, MbufChain, Run, StorageKind};
+use crate::raw::{Chain, Head, Mbuf, MbufChain, Run, StorageKind};
 
 /// What a cut needs beside the segments that are there.
 enum Border {
@@ -145,8 +146,11 @@ impl<H: Head> MbufChain<H> {
         }
         let border = self.border(start + len, false)?;
         let tail = self.cut_at(start + len, total, border);
-        self.truncate(start);
-        self.edit(total - len, |run, _| run.append(tail));
+        // In one step: to drop what is cut out may run the user's code.
+        self.edit(total - len, |run, trash| {
+            trash.append(cut(run, start));
+            run.append(tail);
+        });
         Ok(())
     }
 
@@ -170,12 +174,22 @@ impl<H: Head> MbufChain<H> {
             Err(error) => return Err(Refused::new(error, other)),
         };
         let tail = self.cut_at(at, total, border);
-        let rest = tail.into_chain();
-        // Lengths were checked, so neither can fail; both take over all they are given.
-        if self.append(other).is_err() || self.append(rest).is_err() {
+        let whole = Rejoin(self, Some(tail.into_chain()));
+        // Lengths were checked, so this cannot fail; it takes over all it is given.
+        if whole.0.append(other).is_err() {
             unreachable!("the sum of the lengths is {sum}");
         }
         Ok(())
+    }
+}
+
+/// Puts the rest of a chain behind it again, also when a tag of what was put in between panics.
+struct Rejoin<'a, H: Head>(&'a mut MbufChain<H>, Option<Chain>);
+
+impl<H: Head> Drop for Rejoin<'_, H> {
+    fn drop(&mut self) {
+        // Lengths were checked, and a chain's own parts are never too long for it.
+        drop(self.1.take().map(|rest| self.0.append(rest)));
     }
 }
 

@@ -97,7 +97,7 @@ impl<H: Head> MbufChain<H> {
 
 /// Cuts a list down to `keep` bytes and at least one segment; returns the segments cut off, which may still show
 /// bytes in front of the cut.
-fn cut(run: &mut Run, keep: usize) -> Run {
+pub(super) fn cut(run: &mut Run, keep: usize) -> Run {
     let mut kept = Run::new();
     let mut left = keep;
     while let Some(mut seg) = run.pop_front() {

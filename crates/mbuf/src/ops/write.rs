@@ -4,7 +4,7 @@ use core::ops::RangeBounds;
 
 use super::join::zeros;
 use super::split::show_or_copy;
-use crate::blank::{Front, Source, blank, is_small, resolve};
+use crate::blank::{Front, Source, blank, contiguous_soft, is_small, resolve};
 use crate::error::OpError;
 use crate::raw::{Head, MbufChain, RawMbuf, Run};
 
@@ -32,6 +32,16 @@ impl<H: Head> MbufChain<H> {
     /// `m_unshare`. Differs: the packet survives a failure.
     #[doc(alias = "m_unshare")]
     pub fn make_unique(&mut self) -> Result<(), OpError> {
+        if self.is_empty() && !self.first().is_writable() {
+            // No bytes to copy, but the segment's room is not ours either.
+            let mut fresh = self.like_first(contiguous_soft(self.shared(), H::HEADER, 0)?);
+            fresh.edit().set_user_flags(self.first().user_flags());
+            self.edit(0, |run, trash| {
+                trash.append(core::mem::take(run));
+                run.push_back(fresh);
+            });
+            return Ok(());
+        }
         self.make_unique_range(..)
     }
 
@@ -61,7 +71,7 @@ impl<H: Head> MbufChain<H> {
         for mut seg in self.segs_mut() {
             let (at, end) = (offset, offset + seg.len());
             offset = end;
-            let overlaps = at < start + len && start < end;
+            let overlaps = len > 0 && at < start + len && start < end;
             let chosen = overlaps && !seg.is_writable();
             seg.choose(chosen);
             any |= chosen;
@@ -212,7 +222,8 @@ impl<H: Head> MbufChain<H> {
         let writable = self.segs().all(|seg| {
             let (at, end) = (offset, offset + seg.len());
             offset = end;
-            !(at < start + len && start < end) || seg.is_writable()
+            let overlaps = len > 0 && at < start + len && start < end;
+            !overlaps || seg.is_writable()
         });
         if !writable {
             return Ok(None);

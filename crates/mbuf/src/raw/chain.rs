@@ -90,10 +90,25 @@ impl<H: Head> Drop for MbufChain<H> {
     fn drop(&mut self) {
         // SAFETY: ours by invariant 1, and gone after this.
         unsafe {
-            if H::HEADER && mbuf::try_free_packet(self.0) {
-                return;
+            if !(H::HEADER && mbuf::try_free_packet(self.0)) {
+                free_chain(self.0);
             }
-            free_list(self.0.as_ptr());
+        }
+    }
+}
+
+/// Frees what the inlined path does not.
+///
+/// # Safety
+/// The mbuf is the first of a list that is owned and never used again.
+#[inline(never)]
+unsafe fn free_chain(first: NonNull<RawMbuf>) {
+    // SAFETY: by this function's contract.
+    unsafe {
+        if first.as_ref().next.get().is_null() {
+            mbuf::free(first);
+        } else {
+            free_list(first.as_ptr());
         }
     }
 }
@@ -102,7 +117,6 @@ impl<H: Head> Drop for MbufChain<H> {
 ///
 /// # Safety
 /// `first` is null or the first of a list that is owned and never used again.
-#[inline(never)]
 unsafe fn free_list(first: *mut RawMbuf) {
     /// Goes on with the rest when the destructor of a tag or an owner panics.
     struct Rest(*mut RawMbuf);
@@ -125,7 +139,8 @@ unsafe fn free_list(first: *mut RawMbuf) {
         }
     }
 
-    drop(Rest(first));
+    let mut rest = Rest(first);
+    while rest.free_one() {}
 }
 
 /// An owned list of mbufs that is being worked on: no packet header, empty windows allowed, both ends at hand.
@@ -667,6 +682,9 @@ impl Drop for PacketList {
             }
         }
 
-        drop(Rest(self));
+        let rest = Rest(self);
+        while let Some(packet) = rest.0.pop_front() {
+            drop(packet);
+        }
     }
 }

@@ -39,6 +39,9 @@ use crate::meta::Meta;
 use crate::tag::TagList;
 
 /// What the first mbuf of a packet knows about the packet.
+///
+/// # Invariants
+/// 1. There is no padding: the bytes are initialised when they become inline data.
 #[repr(C)]
 pub(crate) struct PacketHeader {
     pub(crate) len: u32,
@@ -48,6 +51,8 @@ pub(crate) struct PacketHeader {
     pub(crate) tags: TagList,
     pub(crate) meta: Meta,
 }
+
+const _: () = assert!(size_of::<PacketHeader>() == 2 * 4 + 2 * size_of::<usize>() + size_of::<Meta>());
 
 impl PacketHeader {
     pub(crate) const EMPTY: Self =
@@ -499,8 +504,10 @@ impl Mbuf {
                     return Err(OpError::TooManySharers);
                 }
                 from.head.mark();
-                // SAFETY: the count just acquired is given away; the kind is that of a holder.
-                unsafe { self.hold(NonNull::from(storage), from.kind()) };
+                // Not by way of the reference: the pointer has to reach all of the storage, for whoever frees it.
+                // SAFETY: not null, as there is storage; the count just acquired is given away; the kind is that of
+                // a holder.
+                unsafe { self.hold(NonNull::new_unchecked(from.storage.get()), from.kind()) };
                 // SAFETY: a part of the other's window, so inside of the storage.
                 self.data.set(unsafe { from.data.get().add(start) });
                 self.len.set(len as u32);

@@ -103,7 +103,7 @@ struct PacketHooks(Pooled);
 // SAFETY: `mbuf::init` leaves an mbuf at rest with a cluster of its own; `fini` takes it away again.
 unsafe impl Hooks for PacketHooks {
     unsafe fn init(&self, object: Object, _: Option<NonNull<u8>>) -> bool {
-        let cluster = self.0.with(|shared| shared.clusters[0].get::<{ lane::CLUSTER }>().ok()).flatten();
+        let cluster = self.0.with(|shared| shared.clusters[0].get_part::<{ lane::CLUSTER }>()).flatten();
         let Some(cluster) = cluster else { return false };
         // SAFETY: by the contract of this function; the cluster is fresh and given away.
         unsafe { mbuf::init(object, Some(cluster)) };
@@ -273,7 +273,10 @@ impl Shared {
     #[cold]
     pub(crate) fn pair_missing(&self, cause: Cause) -> AllocError {
         match cause {
-            Cause::Part => self.dry(Resource::Storage(Class::Cluster), Cause::Limit),
+            Cause::Part => {
+                self.clusters[Class::Cluster.index()].deny();
+                self.dry(Resource::Storage(Class::Cluster), Cause::Limit)
+            }
             cause => self.dry(Resource::Mbuf, cause),
         }
     }
@@ -292,7 +295,7 @@ impl Shared {
 
     /// A 2 KiB cluster for an mbuf of the packet zone that has to give up its own.
     pub(super) fn spare_cluster(&self) -> Option<Object> {
-        self.cluster(Class::Cluster).ok()
+        self.clusters[Class::Cluster.index()].get_part::<{ lane::CLUSTER }>()
     }
 
     /// An empty mbuf with storage of a class (`m_getjcl`).
