@@ -3,8 +3,8 @@
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicPtr, Ordering};
 
+use crate::sync::{AtomicPtr, Ordering};
 use crate::zone::Core;
 
 /// What a zone keeps in front of each object: the zone it belongs to, and its place in the keg.
@@ -64,7 +64,7 @@ impl Head {
         self.home.load(Ordering::Relaxed).addr() & MARK != 0
     }
 
-    /// The user pointer of the zone the object belongs to ([`RawZone::with_user`](crate::raw::RawZone::with_user)).
+    /// The user pointer of the zone the object belongs to ([`Settings::user`](crate::raw::Settings::user)).
     #[inline]
     pub fn user(&self) -> *const () {
         let home = self.home();

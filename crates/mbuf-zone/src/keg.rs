@@ -10,7 +10,7 @@
 //!        free    0b…01101                   outside both, so that a stray write cannot bend it
 //! ```
 //!
-//! Everything here runs under the keg's lock and on the slow path: caches import and export slots in batches.
+//! Everything here runs under the keg's lock and on the slow path, a slot at a time.
 #![allow(unsafe_code)]
 
 use alloc::boxed::Box;
@@ -148,36 +148,43 @@ impl Keg {
         KegStats { peak: state.peak, total: state.total }
     }
 
-    /// Takes up to `out.len()` slots, each with its block. Returns how many, at least one, or why not.
-    pub(crate) fn take(&self, out: &mut [(Object, Option<NonNull<u8>>)]) -> Result<usize, Cause> {
+    /// Changes the limit. Returns how many of the slots that are out are beyond it.
+    pub(crate) fn set_limit(&self, limit: Option<usize>) -> usize {
+        let state = self.state.lock();
+        let limit = limit.unwrap_or(usize::MAX);
+        self.limit.store(limit, Ordering::Relaxed);
+        state.used.saturating_sub(limit)
+    }
+
+    /// Takes a slot and its block, or says why not.
+    pub(crate) fn take(&self) -> Result<(Object, Option<NonNull<u8>>), Cause> {
+        self.take_from(&mut self.state.lock(), true)
+    }
+
+    /// Takes a slot of the slabs there are.
+    pub(crate) fn take_ready(&self) -> Option<(Object, Option<NonNull<u8>>)> {
+        self.take_from(&mut self.state.lock(), false).ok()
+    }
+
+    fn take_from(&self, state: &mut State, grow: bool) -> Result<(Object, Option<NonNull<u8>>), Cause> {
+        // Relaxed: changed under the lock that the caller holds.
         let limit = self.limit.load(Ordering::Relaxed);
-        let mut state = self.state.lock();
-        let room = limit.saturating_sub(state.used);
-        if room == 0 {
+        if state.used >= limit {
             return Err(Cause::Limit);
         }
-        let wanted = out.len().min(room);
-        let mut taken = 0;
-        while taken < wanted {
-            let Some(&index) = state.partial.last() else {
-                if self.grow(&mut state, limit) {
-                    continue;
-                }
-                break;
-            };
-            let slab = state.slabs[index as usize].as_mut().expect("a partial slab exists");
-            while taken < wanted {
-                let Some(slot) = slab.pop_free() else { break };
-                out[taken] = slab.slot(index, slot, &self.shape);
-                taken += 1;
-            }
-            if slab.free_count == 0 {
-                state.partial.pop();
-            }
+        if state.partial.is_empty() && !(grow && self.grow(state, limit)) {
+            return Err(Cause::Memory);
         }
-        state.used += taken;
+        let &index = state.partial.last().ok_or(Cause::Memory)?;
+        let slab = state.slabs[index as usize].as_mut().expect("a partial slab exists");
+        let slot = slab.pop_free().expect("a partial slab has a free slot");
+        let taken = slab.slot(index, slot, &self.shape);
+        if slab.free_count == 0 {
+            state.partial.pop();
+        }
+        state.used += 1;
         state.peak = state.peak.max(state.used);
-        if taken == 0 { Err(Cause::Memory) } else { Ok(taken) }
+        Ok(taken)
     }
 
     /// Puts a slot back.
@@ -264,7 +271,7 @@ impl Keg {
             },
         };
         let mut free = vec![u64::MAX; count.div_ceil(64)];
-        if count % 64 != 0 {
+        if !count.is_multiple_of(64) {
             *free.last_mut()? = (1 << (count % 64)) - 1;
         }
         Some(Box::new(Slab { slots, blocks, count, free, free_count: count, first: 0 }))

@@ -4,7 +4,7 @@
 //! thread cache: two magazines, counters beside them   no lock, no locked instruction
 //!      │ a magazine at a time
 //! depot: full and empty magazines, loose objects      one lock
-//!      │ a batch at a time; init / fini hooks
+//!      │ an object at a time, plain ones in batches; init / fini hooks
 //! keg: slabs, free set outside the slots, the limit   one lock; shared with secondary zones
 //!      │
 //! page source: heap │ mmap │ caller's arena
@@ -12,25 +12,28 @@
 //!
 //! - [`Zone`] hands out values, [`ObjectZone`] objects that rest constructed; both give a [`Slot`], one pointer
 //!   wide, that may be dropped on any thread, after every zone handle, and while the thread ends.
-//! - A limit is exact: an allocation fails only after the free objects in *every* thread's cache were collected.
-//!   The fast path pays for that with one load; the collector with a `membarrier(2)`.
+//! - A limit is exact: an allocation fails only if, at one moment, every object was in use, for the free objects
+//!   in *every* thread's cache were collected. The fast path pays for that with one load; the collector with a
+//!   `membarrier(2)`.
 //! - [`raw`] is for those who lay out their own slots, as the crate `mbuf` does: secondary zones over one keg,
 //!   memory blocks apart from their descriptors, hooks, explicit caches, bulk operations.
 //!
-//! What it does not have: zones of mixed sizes, moving objects, a global registry.
+//! What it does not have: zones of mixed sizes, moving objects, a global registry. As with any allocator that has
+//! locks, the child of a `fork` in a process of several threads may do no more than `exec`.
 //!
-//! Without the feature `std` there are no thread caches: use [`raw::RawZone::local`].
+//! Without the feature `std` there are no thread caches: use [`Zone::local`] or [`raw::RawZone::local`].
 //!
 //! # Layers, bottom-up
 //!
-//! `sync` → `page` → `head` → `keg` → `cache` → `zone` → `thread`, `local` → `raw` → `slot`. Each may use those
-//! before it.
+//! `sync` → `page` → `head` → `keg` → `depot` → `cache` → `zone` → `thread`, `local` → `raw` → `slot`. Each
+//! may use those before it.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
 
 mod cache;
+mod depot;
 mod head;
 mod keg;
 mod local;
@@ -46,7 +49,7 @@ mod zone;
 pub use page::Mmap;
 pub use page::{Arena, Heap, PageSource};
 pub use raw::Cause;
-pub use slot::{Builder, Exhausted, Lifecycle, ObjectZone, Slot, Zone};
+pub use slot::{Builder, Exhausted, Lifecycle, LocalZone, ObjectZone, Slot, Zone};
 pub use stats::ZoneStats;
 pub use thread::flush as flush_thread;
 

@@ -5,14 +5,15 @@ use alloc::alloc::{alloc_zeroed, dealloc};
 use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::mem::MaybeUninit;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 use crate::sync::Mutex;
 
 /// A source of zeroed page runs for the slabs of a zone.
 ///
-/// Called on the slow path only, when a zone grows or gives slabs back; never with a lock of the zone's caches
-/// held.
+/// Called on the slow path only, when a zone grows or gives slabs back; `acquire` with locks of the zone held, so
+/// it does not use the zone. A panic in either reaches who allocates or trims; the run in question may be lost.
 ///
 /// # Safety
 /// `acquire` returns a run that is zeroed, at least `layout.size()` bytes long, aligned to `layout.align()`,
@@ -67,14 +68,15 @@ impl Mmap {
         Mmap { huge: true }
     }
 
-    /// Bytes to map so that an aligned run of the layout lies inside, and the alignment of the run.
-    fn span(self, layout: Layout) -> Option<(usize, usize)> {
-        const PAGE: usize = 4096;
+    /// Bytes and alignment of the run to map for a layout, and the size of a page.
+    fn span(self, layout: Layout) -> Option<(usize, usize, usize)> {
         const HUGE: usize = 2 << 20;
-        let size = layout.size().checked_next_multiple_of(PAGE)?;
+        // SAFETY: a query without pointers.
+        let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
+        let size = layout.size().checked_next_multiple_of(page)?;
         let align =
-            if self.huge && size >= HUGE { layout.align().max(HUGE) } else { layout.align().max(PAGE) };
-        Some((size, align))
+            if self.huge && size >= HUGE { layout.align().max(HUGE) } else { layout.align().max(page) };
+        Some((size, align, page))
     }
 }
 
@@ -83,11 +85,11 @@ impl Mmap {
 // alignment are cut out of a mapping that is larger by that alignment.
 unsafe impl PageSource for Mmap {
     fn acquire(&self, layout: Layout) -> Option<NonNull<u8>> {
-        let (size, align) = self.span(layout)?;
+        let (size, align, page) = self.span(layout)?;
         if size == 0 {
             return None;
         }
-        let padded = size.checked_add(align)?;
+        let padded = size.checked_add(align - page)?;
         // SAFETY: an anonymous private mapping at an address of the kernel's choice touches nothing of ours.
         let base = unsafe {
             libc::mmap(
@@ -103,9 +105,9 @@ unsafe impl PageSource for Mmap {
             return None;
         }
         let base = base.cast::<u8>();
-        let head = base.align_offset(align);
+        let head = base.addr().next_multiple_of(align) - base.addr();
         let tail = padded - head - size;
-        // SAFETY: `head + size + tail == padded`, all inside the fresh mapping; the two ends are unused.
+        // SAFETY: `head + size + tail == padded`, all whole pages of the fresh mapping; the two ends are unused.
         let run = unsafe {
             let run = base.add(head);
             if head > 0 {
@@ -125,7 +127,7 @@ unsafe impl PageSource for Mmap {
     }
 
     unsafe fn release(&self, run: NonNull<u8>, layout: Layout) {
-        let Some((size, _)) = self.span(layout) else { return };
+        let Some((size, ..)) = self.span(layout) else { return };
         // SAFETY: by contract the run is `size` mapped bytes from `acquire` that nothing refers to.
         let _ = unsafe { libc::munmap(run.as_ptr().cast(), size) };
     }
@@ -133,7 +135,7 @@ unsafe impl PageSource for Mmap {
 
 /// Memory that the caller owns: a `static`, a DMA area, a registered region. For `no_std` and for tests.
 ///
-/// Runs are carved off the front; a run that comes back is kept and handed out again for the same layout.
+/// Runs are cut from the first gap that is large enough; a run that comes back is joined with the gaps beside it.
 ///
 /// ```
 /// use mbuf_zone::{Arena, Zone};
@@ -141,62 +143,79 @@ unsafe impl PageSource for Mmap {
 /// let zone = Zone::<[u32; 4]>::builder().pages(Arena::new(memory)).limit(100).build();
 /// assert!(zone.get([7; 4]).is_ok());
 /// ```
-pub struct Arena {
-    state: Mutex<ArenaState>,
-}
-
+///
 /// # Invariants
-/// 1. `next..end` is memory that belongs to the arena alone and is not out as a run.
-/// 2. `returned` holds runs that were released and are not out.
-struct ArenaState {
-    next: NonNull<u8>,
-    left: usize,
-    returned: Vec<(NonNull<u8>, Layout)>,
+/// 1. `base` is the start of memory that belongs to the arena alone, for ever.
+/// 2. `gaps` are ranges of offsets into it that are not out as runs, in order, not empty, and none touches another.
+pub struct Arena {
+    base: NonNull<u8>,
+    gaps: Mutex<Vec<Range<usize>>>,
 }
 
-// SAFETY: the pointers are to memory given for ever to this arena; it may be used from any thread.
-unsafe impl Send for ArenaState {}
+// SAFETY: the memory was given to the arena for ever (invariant 1); it may be used from any thread.
+unsafe impl Send for Arena {}
+// SAFETY: as above; the gaps are behind a lock.
+unsafe impl Sync for Arena {}
 
 impl core::fmt::Debug for Arena {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Arena").field("left", &self.state.lock().left).finish_non_exhaustive()
+        f.debug_struct("Arena").field("left", &self.left()).finish_non_exhaustive()
     }
 }
 
 impl Arena {
     /// An arena over memory that lives for ever.
     pub fn new(memory: &'static mut [MaybeUninit<u8>]) -> Self {
-        let left = memory.len();
-        let next = NonNull::from(memory).cast();
-        Arena { state: Mutex::new(ArenaState { next, left, returned: Vec::new() }) }
+        let whole = 0..memory.len();
+        let gaps = if whole.is_empty() { Vec::new() } else { alloc::vec![whole] };
+        Arena { base: NonNull::from(memory).cast(), gaps: Mutex::new(gaps) }
+    }
+
+    /// Bytes that are not out as runs.
+    pub fn left(&self) -> usize {
+        self.gaps.lock().iter().map(Range::len).sum()
     }
 }
 
-// SAFETY: runs are carved from memory the arena owns (invariant 1), each handed out once until it comes back
-// (invariant 2), aligned, and zeroed before they are handed out.
+// SAFETY: runs are cut from memory the arena owns (invariant 1), are in no gap until they come back (invariant 2),
+// aligned, and zeroed before they are handed out.
 unsafe impl PageSource for Arena {
     fn acquire(&self, layout: Layout) -> Option<NonNull<u8>> {
-        let mut state = self.state.lock();
-        let run = if let Some(at) = state.returned.iter().position(|(_, l)| *l == layout) {
-            state.returned.swap_remove(at).0
-        } else {
-            let skip = state.next.align_offset(layout.align());
-            let taken = skip.checked_add(layout.size())?;
-            if taken > state.left {
-                return None;
-            }
-            // SAFETY: `taken <= left`, so both stay inside the arena's memory (invariant 1).
-            let (run, next) = unsafe { (state.next.add(skip), state.next.add(taken)) };
-            state.next = next;
-            state.left -= taken;
+        if layout.size() == 0 {
+            return None;
+        }
+        let base = self.base.addr().get();
+        let run = {
+            let mut gaps = self.gaps.lock();
+            let (at, run) = gaps.iter().enumerate().find_map(|(at, gap)| {
+                let start = (base + gap.start).checked_next_multiple_of(layout.align())? - base;
+                let end = start.checked_add(layout.size())?;
+                (end <= gap.end).then_some((at, start..end))
+            })?;
+            let gap = gaps[at].clone();
+            let rest = [gap.start..run.start, run.end..gap.end].into_iter().filter(|rest| !rest.is_empty());
+            gaps.splice(at..=at, rest);
             run
         };
-        // SAFETY: the run is `layout.size()` bytes that only this call holds.
-        unsafe { run.write_bytes(0, layout.size()) };
-        Some(run)
+        // SAFETY: the run is inside the arena's memory, and only this call holds it (invariants 1 and 2).
+        unsafe {
+            let start = self.base.add(run.start);
+            start.write_bytes(0, layout.size());
+            Some(start)
+        }
     }
 
     unsafe fn release(&self, run: NonNull<u8>, layout: Layout) {
-        self.state.lock().returned.push((run, layout));
+        let start = run.addr().get() - self.base.addr().get();
+        let mut joined = start..start + layout.size();
+        let mut gaps = self.gaps.lock();
+        let at = gaps.partition_point(|gap| gap.end < joined.start);
+        if gaps.get(at).is_some_and(|gap| gap.end == joined.start) {
+            joined.start = gaps.remove(at).start;
+        }
+        if gaps.get(at).is_some_and(|gap| gap.start == joined.end) {
+            joined.end = gaps.remove(at).end;
+        }
+        gaps.insert(at, joined);
     }
 }

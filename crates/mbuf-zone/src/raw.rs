@@ -14,7 +14,8 @@ pub use crate::keg::{Cause, Shape};
 pub use crate::local::Local;
 use crate::page::{Heap, PageSource};
 use crate::stats::ZoneStats;
-pub use crate::thread::{LANES, put, try_put};
+pub(crate) use crate::thread::discard_bare;
+pub use crate::thread::{LANES, discard, put, try_put};
 use crate::zone::Core;
 pub use crate::zone::Hooks;
 
@@ -23,7 +24,7 @@ pub use crate::zone::Hooks;
 pub struct Settings {
     /// Objects that may be out of the keg at once. `None`: no limit.
     pub limit: Option<usize>,
-    /// Objects per magazine.
+    /// Objects per magazine, at least one and at most 65,536.
     pub magazine: usize,
     /// Where pages come from.
     pub source: Arc<dyn PageSource>,
@@ -58,6 +59,9 @@ impl RawZone {
 
     /// A zone over this zone's keg: same slots, same limit, other hooks. `settings.limit` and `settings.source` are
     /// not used.
+    ///
+    /// Zones do not see each other's free objects. If one is to have them before it fails, its
+    /// [`Hooks::starved`] asks the other to [`give_back`](Self::give_back).
     pub fn secondary(&self, settings: &Settings, hooks: Box<dyn Hooks>) -> Self {
         Self::over(self.core.keg().clone(), settings, hooks)
     }
@@ -76,10 +80,28 @@ impl RawZone {
         crate::thread::get::<LANE>(&self.core)
     }
 
+    /// As [`get`](Self::get), for an object that is to be a part of another zone's. If there is none, that does not
+    /// count as denied: the other zone may ask several times for one request. It says so once, with
+    /// [`deny`](Self::deny).
+    #[inline]
+    pub fn get_part<const LANE: usize>(&self) -> Option<Object> {
+        let got = self.get::<LANE>();
+        if got.is_err() {
+            self.core.forgive();
+        }
+        got.ok()
+    }
+
+    /// Counts an allocation as denied.
+    pub fn deny(&self) {
+        self.core.deny();
+    }
+
     /// Fills `out`, or takes nothing.
     ///
     /// # Errors
-    /// The [`Cause`], when not enough objects are free.
+    /// The [`Cause`], when not enough objects are free. Of two calls that together want more than there is, both may
+    /// fail.
     pub fn get_bulk<const LANE: usize>(&self, out: &mut [MaybeUninit<Object>]) -> Result<(), Cause> {
         let mut done = crate::thread::pop_many::<LANE>(&self.core, out);
         while done < out.len() {
@@ -137,6 +159,20 @@ impl RawZone {
     /// Gives every free object back to the keg and every empty slab to the page source. Returns bytes given back.
     pub fn trim(&self) -> usize {
         self.core.trim()
+    }
+
+    /// Changes the limit of the zone's keg, which secondary zones share.
+    ///
+    /// A lower limit stops growth at once, and free objects beyond it go back to the keg now. Objects in use stay; when
+    /// they are freed they are cached like others, so until a [`trim`](Self::trim), or another call of this, as
+    /// many as were out may be in use again.
+    pub fn set_limit(&self, limit: Option<usize>) {
+        self.core.set_limit(limit);
+    }
+
+    /// Objects that may be out of the keg at once.
+    pub fn limit(&self) -> Option<usize> {
+        self.core.keg().limit()
     }
 
     /// A snapshot of the zone's counters.

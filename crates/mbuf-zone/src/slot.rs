@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use core::alloc::Layout;
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::ManuallyDrop;
+use core::mem::{self, ManuallyDrop};
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
@@ -17,6 +17,9 @@ use crate::stats::ZoneStats;
 /// The lane that all typed zones share. See [`raw::LANES`].
 const LANE: usize = raw::LANES - 1;
 
+/// Keeps handles from being used as handles of a sub- or supertype (see [`Slot`]).
+type Invariant<T> = PhantomData<fn(T) -> T>;
+
 /// # Invariants
 /// 1. `value` is initialised while the item is with a user, and in an [`ObjectZone`] whenever it is out of the keg.
 #[repr(C)]
@@ -26,11 +29,14 @@ struct Item<T> {
 }
 
 /// What an [`ObjectZone`] does to its objects: UMA's `init`, `ctor`, `dtor`, `fini`.
+///
+/// Each may panic, and may use other zones; no object or slot is lost, and the panic reaches the caller. When a thread
+/// ends, a panic in what runs then aborts the process, as everywhere in Rust.
 pub trait Lifecycle<T>: Send + Sync + 'static {
     /// Makes an object that enters the caches. `None` if it cannot: the allocation fails with [`Cause::Part`].
     fn init(&self) -> Option<T>;
 
-    /// Prepares an object for a new user.
+    /// Prepares an object for a new user. If this panics, the object is cleaned and goes back.
     fn ctor(&self, object: &mut T) {
         let _ = object;
     }
@@ -62,6 +68,10 @@ unsafe impl<T: Send + 'static> Hooks for TypedHooks<T> {
         // SAFETY: the slot is ours and large enough for an item.
         unsafe { (&raw mut (*item.as_ptr()).value).write(value) };
         true
+    }
+
+    fn is_plain(&self) -> bool {
+        self.0.life.is_none()
     }
 
     unsafe fn fini(&self, object: Object) {
@@ -160,8 +170,18 @@ macro_rules! zone_methods {
                 self.raw.trim()
             }
 
+            /// Changes the limit. A lower one stops growth at once and gives back free objects beyond it; slots in
+            /// use stay ([`RawZone::set_limit`]).
+            pub fn set_limit(&self, limit: Option<usize>) {
+                self.raw.set_limit(limit);
+            }
+
+            fn exhausted(&self, cause: Cause) -> Exhausted {
+                Exhausted { cause, limit: self.raw.limit() }
+            }
+
             fn object(&self) -> Result<Object, Exhausted> {
-                self.raw.get::<LANE>().map_err(|cause| Exhausted { cause, limit: self.raw.stats().limit })
+                self.raw.get::<LANE>().map_err(|cause| self.exhausted(cause))
             }
         }
 
@@ -195,7 +215,7 @@ macro_rules! zone_methods {
 /// ```
 pub struct Zone<T> {
     raw: Arc<RawZone>,
-    _of: PhantomData<fn() -> T>,
+    _of: Invariant<T>,
 }
 
 zone_methods!(Zone);
@@ -206,14 +226,94 @@ impl<T: Send + 'static> Zone<T> {
     /// # Errors
     /// [`Exhausted`], and the value back.
     pub fn get(&self, value: T) -> Result<Slot<T>, (Exhausted, T)> {
-        let object = match self.object() {
-            Ok(object) => object,
-            Err(error) => return Err((error, value)),
-        };
-        let item = object.as_ptr::<Item<T>>();
-        // SAFETY: the slot is ours alone and large enough for an item; its value is not initialised.
-        unsafe { (&raw mut (*item.as_ptr()).value).write(value) };
-        Ok(Slot { item, _of: PhantomData })
+        match self.object() {
+            // SAFETY: an object of this zone, just handed out.
+            Ok(object) => Ok(unsafe { Slot::new(object, value) }),
+            Err(error) => Err((error, value)),
+        }
+    }
+
+    /// Makes a value in a slot, or does not make it. If `make` panics, the slot is free again.
+    ///
+    /// # Errors
+    /// [`Exhausted`].
+    pub fn get_with(&self, make: impl FnOnce() -> T) -> Result<Slot<T>, Exhausted> {
+        /// Puts the slot back when `make` panics.
+        struct Bare(Object);
+        impl Drop for Bare {
+            fn drop(&mut self) {
+                // SAFETY: ours, given away, and without a value, as free slots of a value zone are.
+                unsafe { raw::put::<LANE>(self.0) };
+            }
+        }
+        let bare = Bare(self.object()?);
+        let value = make();
+        let object = bare.0;
+        mem::forget(bare);
+        // SAFETY: an object of this zone, just handed out.
+        Ok(unsafe { Slot::new(object, value) })
+    }
+
+    /// This zone with a cache of its own, for a hot loop or a target without thread-locals.
+    pub fn local(&self) -> LocalZone<T> {
+        LocalZone { local: self.raw.local(), zone: self.clone() }
+    }
+}
+
+/// A [`Zone`] and a cache of it that belongs to the holder: [`get`](Self::get) takes from there and
+/// [`put`](Self::put) frees to there. A slot that is dropped goes to the thread's cache as always.
+///
+/// ```
+/// use mbuf_zone::Zone;
+/// let zone = Zone::<u64>::builder().build();
+/// let mut local = zone.local();
+/// let slot = local.get(7).unwrap();
+/// local.put(slot);
+/// assert_eq!(zone.stats().in_use, 0);
+/// ```
+pub struct LocalZone<T> {
+    local: raw::Local,
+    zone: Zone<T>,
+}
+
+impl<T: Send + 'static> LocalZone<T> {
+    /// Moves a value into a slot.
+    ///
+    /// # Errors
+    /// [`Exhausted`], and the value back.
+    #[inline]
+    pub fn get(&mut self, value: T) -> Result<Slot<T>, (Exhausted, T)> {
+        match self.local.get() {
+            // SAFETY: an object of this zone, just handed out.
+            Ok(object) => Ok(unsafe { Slot::new(object, value) }),
+            Err(cause) => Err((self.zone.exhausted(cause), value)),
+        }
+    }
+
+    /// Drops the value of a slot and frees the slot to this cache, if it is one of this zone; otherwise drops it.
+    #[inline]
+    pub fn put(&mut self, slot: Slot<T>) {
+        // SAFETY: live by the slot's invariant.
+        if !self.local.owns(unsafe { &(*slot.item.as_ptr()).head }) {
+            return;
+        }
+        let slot = ManuallyDrop::new(slot);
+        // SAFETY: initialised by the slot's invariant; never read again.
+        let value = unsafe { (&raw const (*slot.item.as_ptr()).value).read() };
+        // SAFETY: a slot of this zone (its head says so), unmarked, without its value, given away.
+        unsafe { self.local.put(Object::new(slot.item.cast())) };
+        drop(value);
+    }
+
+    /// Gives every cached slot to the zone's depot.
+    pub fn flush(&mut self) {
+        self.local.flush();
+    }
+}
+
+impl<T> fmt::Debug for LocalZone<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LocalZone").field(&self.zone).finish()
     }
 }
 
@@ -236,7 +336,7 @@ impl<T: Send + 'static> Zone<T> {
 /// ```
 pub struct ObjectZone<T> {
     raw: Arc<RawZone>,
-    _of: PhantomData<fn() -> T>,
+    _of: Invariant<T>,
 }
 
 zone_methods!(ObjectZone);
@@ -248,7 +348,7 @@ impl<T: Send + 'static> ObjectZone<T> {
     /// [`Exhausted`].
     pub fn get(&self) -> Result<Slot<T>, Exhausted> {
         let object = self.object()?;
-        let mut slot = Slot { item: object.as_ptr::<Item<T>>(), _of: PhantomData };
+        let mut slot = Slot { item: object.as_ptr::<Item<T>>(), _of: (PhantomData, PhantomData) };
         if let Some(life) = &slot.kind().life {
             life.ctor(&mut slot);
         }
@@ -258,11 +358,20 @@ impl<T: Send + 'static> ObjectZone<T> {
 
 /// One object of a [`Zone`] or an [`ObjectZone`]: the `Box` of this crate. One pointer wide, as is its `Option`.
 ///
+/// Unlike a box it is invariant in `T`, for the value goes back to a zone that knows it as a `T` and no other:
+///
+/// ```compile_fail,E0308
+/// use mbuf_zone::Slot;
+/// fn weaken(slot: Slot<for<'a> fn(&'a u8)>) -> Slot<fn(&'static u8)> {
+///     slot
+/// }
+/// ```
+///
 /// # Invariants
 /// 1. `item` is an object of a typed zone of `T`, out of its keg, that this slot alone owns; its value is initialised.
 pub struct Slot<T: Send + 'static> {
     item: NonNull<Item<T>>,
-    _of: PhantomData<T>,
+    _of: (PhantomData<T>, Invariant<T>),
 }
 
 // SAFETY: a slot owns its value as a box does; zones may be used from any thread.
@@ -271,27 +380,32 @@ unsafe impl<T: Send + 'static> Send for Slot<T> {}
 unsafe impl<T: Send + Sync + 'static> Sync for Slot<T> {}
 
 impl<T: Send + 'static> Slot<T> {
+    /// # Safety
+    /// The object was just handed out by a value zone of `T`, to the caller.
+    #[inline(always)]
+    unsafe fn new(object: Object, value: T) -> Self {
+        let item = object.as_ptr::<Item<T>>();
+        // SAFETY: the slot is ours alone and large enough for an item; its value is not initialised.
+        unsafe { (&raw mut (*item.as_ptr()).value).write(value) };
+        Slot { item, _of: (PhantomData, PhantomData) }
+    }
+
+    /// The reference is good until the slot is put back.
     fn kind<'a>(&self) -> &'a Kind<T> {
         // SAFETY: live by invariant 1; the zone's hooks hold the kind, and the object holds the zone.
         unsafe { &*(*self.item.as_ptr()).head.user().cast::<Kind<T>>() }
     }
 
-    /// Moves the value out and frees the slot. In an [`ObjectZone`] a fresh object takes its place.
+    /// Moves the value out and frees the slot. An [`ObjectZone`] makes a new object of the slot when it needs one.
     pub fn into_inner(self) -> T {
         let this = ManuallyDrop::new(self);
-        let kind = this.kind();
-        // SAFETY: initialised by invariant 1; either never read again (values) or replaced just below (objects).
+        // SAFETY: initialised by invariant 1; never read again.
         let value = unsafe { (&raw const (*this.item.as_ptr()).value).read() };
-        match &kind.life {
-            None => this.put_back(),
-            Some(life) => {
-                if let Some(fresh) = life.init() {
-                    // SAFETY: the slot is ours and its value was moved out.
-                    unsafe { (&raw mut (*this.item.as_ptr()).value).write(fresh) };
-                    this.put_back();
-                }
-                // Otherwise the slot stays out: an object zone never holds an object that is not constructed.
-            }
+        if this.kind().life.is_none() {
+            this.put_back();
+        } else {
+            // SAFETY: ours, given away, and without its value, as `fini` leaves an item.
+            unsafe { raw::discard_bare(Object::new(this.item.cast())) };
         }
         value
     }

@@ -6,15 +6,19 @@
 //! flag and then reads the length (see `cache.rs`). Each needs its store to be visible before its load. The
 //! owner runs on every allocation and every free, the collector hardly ever, so the whole cost is put on the
 //! collector: [`light_barrier`] is for the compiler only, and [`heavy_barrier`] makes every running thread of
-//! the process execute a full fence (`membarrier(2)`). Where that system call is missing, caches are retired
+//! the process execute a full fence (`membarrier(2)`). Where that system call is missing, caches are locked
 //! from the start and every operation takes the cache's lock ([`barriers_available`]). Under loom, Miri and on
 //! systems other than Linux both barriers are sequentially consistent fences, which is the textbook form.
+//! See `docs/design/0003-thread-caches.md`.
 
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
 
 #[cfg(not(loom))]
 pub(crate) use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+/// Never loom's: it lies in slots, which come zeroed from a page source and are never dropped.
+pub(crate) use core::sync::atomic::AtomicPtr;
 
 #[cfg(all(not(loom), any(miri, not(all(target_os = "linux", feature = "std")))))]
 use core::sync::atomic::fence;
@@ -56,9 +60,12 @@ mod barrier {
     /// Collector's side.
     pub(crate) fn heavy_barrier() {
         fence(Ordering::SeqCst);
-        let done = membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED);
-        // Registration succeeded, or no cache is ever open to the fast path; the call has no other failure.
-        assert!(done, "membarrier(2) stopped working after it was registered");
+        if !membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED) {
+            // Registration succeeded, or no cache is ever open to the fast path. Only a filter (seccomp) installed
+            // since can bring us here. Nothing can be collected safely, and a collector may be the end of a zone.
+            std::eprintln!("mbuf-zone: membarrier(2) stopped working after it was registered");
+            std::process::abort();
+        }
         fence(Ordering::SeqCst);
     }
 
@@ -77,8 +84,70 @@ mod barrier {
 
 pub(crate) use barrier::{barriers_available, heavy_barrier, light_barrier};
 
+pub(crate) use place::Place;
+
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
+mod place {
+    use core::cell::UnsafeCell;
+    use core::mem::MaybeUninit;
+
+    /// Room for one value, shared between threads by a protocol outside it. Under loom it checks that protocol.
+    pub(crate) struct Place<T>(UnsafeCell<MaybeUninit<T>>);
+
+    impl<T: Copy> Place<T> {
+        pub(crate) const fn new() -> Self {
+            Place(UnsafeCell::new(MaybeUninit::uninit()))
+        }
+
+        /// # Safety
+        /// A value was written, and no thread writes meanwhile.
+        #[inline(always)]
+        pub(crate) unsafe fn read(&self) -> T {
+            // SAFETY: by this function's contract.
+            unsafe { (*self.0.get()).assume_init() }
+        }
+
+        /// # Safety
+        /// No other thread reads or writes meanwhile.
+        #[inline(always)]
+        pub(crate) unsafe fn write(&self, value: T) {
+            // SAFETY: by this function's contract.
+            unsafe { (*self.0.get()).write(value) };
+        }
+    }
+}
+
+#[cfg(loom)]
+#[allow(unsafe_code)]
+mod place {
+    use core::mem::MaybeUninit;
+    use loom::cell::UnsafeCell;
+
+    /// As above, with loom's race detector.
+    pub(crate) struct Place<T>(UnsafeCell<MaybeUninit<T>>);
+
+    impl<T: Copy> Place<T> {
+        pub(crate) fn new() -> Self {
+            Place(UnsafeCell::new(MaybeUninit::uninit()))
+        }
+
+        pub(crate) unsafe fn read(&self) -> T {
+            // SAFETY: by this function's contract.
+            self.0.with(|value| unsafe { (*value).assume_init() })
+        }
+
+        pub(crate) unsafe fn write(&self, value: T) {
+            // SAFETY: by this function's contract.
+            self.0.with_mut(|place| unsafe { (*place).write(value) });
+        }
+    }
+}
+
 #[cfg(loom)]
 mod mutex {
+    pub(crate) use loom::sync::MutexGuard as Guard;
+
     /// A lock whose poison is ignored: every critical section here leaves its data whole at each step.
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
@@ -87,7 +156,7 @@ mod mutex {
             Mutex(loom::sync::Mutex::new(value))
         }
 
-        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        pub(crate) fn lock(&self) -> Guard<'_, T> {
             self.0.lock().unwrap()
         }
     }
@@ -95,7 +164,8 @@ mod mutex {
 
 #[cfg(all(feature = "std", not(loom)))]
 mod mutex {
-    use std::sync::{MutexGuard, PoisonError};
+    pub(crate) use std::sync::MutexGuard as Guard;
+    use std::sync::PoisonError;
 
     /// A lock whose poison is ignored: every critical section here leaves its data whole at each step.
     pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
@@ -105,7 +175,7 @@ mod mutex {
             Mutex(std::sync::Mutex::new(value))
         }
 
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        pub(crate) fn lock(&self) -> Guard<'_, T> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
     }
@@ -116,10 +186,12 @@ mod mutex {
 mod mutex {
     use core::cell::UnsafeCell;
     use core::hint::spin_loop;
+    use core::marker::PhantomData;
     use core::ops::{Deref, DerefMut};
     use core::sync::atomic::{AtomicBool, Ordering};
 
-    /// A spin lock, for targets without threads to park.
+    /// A spin lock, for targets without threads to park. Not for interrupt handlers that share a zone with what they
+    /// interrupt.
     ///
     /// # Invariants
     /// 1. `value` is reached only through a `Guard`, and there is at most one while `held` is true.
@@ -144,11 +216,12 @@ mod mutex {
             {
                 spin_loop();
             }
-            Guard(self)
+            Guard(self, PhantomData)
         }
     }
 
-    pub(crate) struct Guard<'a, T>(&'a Mutex<T>);
+    /// Shared between threads only if the value may be.
+    pub(crate) struct Guard<'a, T>(&'a Mutex<T>, PhantomData<&'a mut T>);
 
     impl<T> Deref for Guard<'_, T> {
         type Target = T;
@@ -174,4 +247,4 @@ mod mutex {
     }
 }
 
-pub(crate) use mutex::Mutex;
+pub(crate) use mutex::{Guard, Mutex};

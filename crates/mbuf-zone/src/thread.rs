@@ -38,12 +38,30 @@ mod imp {
         static HOT: [Lane; LANES] = const {
             [const { Lane { zone: Cell::new(ptr::null()), cache: Cell::new(ptr::null()) } }; LANES]
         };
-        static MINE: RefCell<Mine> = const { RefCell::new(Mine { entries: Vec::new() }) };
+        static MINE: RefCell<Mine> = const { RefCell::new(Mine { entries: Vec::new(), sweep_at: SWEEP_FIRST }) };
     }
 
     struct Mine {
         /// Sorted by the zone's address.
         entries: Vec<(Arc<Core>, Arc<Cache>)>,
+        /// Number of entries at which to look for closed zones.
+        sweep_at: usize,
+    }
+
+    const SWEEP_FIRST: usize = 16;
+
+    impl Mine {
+        fn search(&self, core: &Arc<Core>) -> Result<usize, usize> {
+            self.entries.binary_search_by_key(&Arc::as_ptr(core), |(c, _)| Arc::as_ptr(c))
+        }
+
+        /// Takes out the entries of closed zones, for [`forget`].
+        fn take_closed(&mut self) -> Vec<(Arc<Core>, Arc<Cache>)> {
+            let (gone, kept) = self.entries.drain(..).partition(|(core, _)| core.is_closed());
+            self.entries = kept;
+            self.sweep_at = (2 * self.entries.len()).max(SWEEP_FIRST);
+            gone
+        }
     }
 
     impl Drop for Mine {
@@ -67,6 +85,7 @@ mod imp {
 
     #[inline(always)]
     pub(super) fn hot<const LANE: usize>(zone: *const Core) -> Option<&'static Cache> {
+        const { assert!(LANE < LANES, "no such lane") };
         HOT.with(|lanes| {
             let lane = &lanes[LANE];
             if ptr::eq(lane.zone.get(), zone) && !zone.is_null() {
@@ -83,39 +102,32 @@ mod imp {
     /// the thread is past the end of its list.
     #[cold]
     pub(super) fn find<const LANE: usize>(core: &Arc<Core>) -> Option<Arc<Cache>> {
+        let mut gone = Vec::new();
         let found = MINE.try_with(|mine| {
             let mut mine = mine.try_borrow_mut().ok()?;
-            let at = match mine.entries.binary_search_by_key(&Arc::as_ptr(core), |(c, _)| Arc::as_ptr(c)) {
-                Ok(at) => at,
-                Err(at) => {
-                    let cache = core.register()?;
-                    mine.entries.insert(at, (core.clone(), cache));
-                    at
-                }
-            };
-            Some(mine.entries[at].1.clone())
+            if let Ok(at) = mine.search(core) {
+                return Some(mine.entries[at].1.clone());
+            }
+            let cache = core.register()?;
+            if mine.entries.len() >= mine.sweep_at {
+                gone = mine.take_closed();
+            }
+            let at = mine.search(core).unwrap_or_else(|at| at);
+            mine.entries.insert(at, (core.clone(), cache.clone()));
+            Some(cache)
         });
         let cache = found.ok().flatten()?;
         HOT.with(|lanes| {
             lanes[LANE].zone.set(Arc::as_ptr(core));
             lanes[LANE].cache.set(Arc::as_ptr(&cache));
         });
-        sweep();
+        // After the lane was set: what is dropped here may change list and lanes.
+        forget(gone);
         Some(cache)
     }
 
-    /// Forgets the caches of closed zones, now and then.
-    fn sweep() {
-        let gone = MINE.try_with(|mine| {
-            let Ok(mut mine) = mine.try_borrow_mut() else { return Vec::new() };
-            if mine.entries.len() < 16 {
-                return Vec::new();
-            }
-            let (gone, kept) = mine.entries.drain(..).partition(|(core, _)| core.is_closed());
-            mine.entries = kept;
-            gone
-        });
-        let gone: Vec<(Arc<Core>, Arc<Cache>)> = gone.unwrap_or_default();
+    /// Lets go of the caches of closed zones, which are out of the list. What their hooks own may be dropped here.
+    fn forget(gone: Vec<(Arc<Core>, Arc<Cache>)>) {
         if gone.is_empty() {
             return;
         }
@@ -133,13 +145,18 @@ mod imp {
         }
     }
 
-    /// Empties this thread's caches into the depots.
+    /// Empties this thread's caches into the depots, and forgets those of closed zones.
     pub fn flush() {
-        let entries = MINE.try_with(|mine| mine.try_borrow().map(|m| m.entries.clone()).unwrap_or_default());
-        for (core, cache) in entries.unwrap_or_default() {
-            // SAFETY: this thread owns the caches in its list.
-            unsafe { core.flush(&cache) };
-        }
+        let taken = MINE.try_with(|mine| {
+            let mut mine = mine.try_borrow_mut().ok()?;
+            let gone = mine.take_closed();
+            for (core, cache) in &mine.entries {
+                // SAFETY: this thread owns the caches in its list.
+                unsafe { core.flush(cache) };
+            }
+            Some(gone)
+        });
+        forget(taken.ok().flatten().unwrap_or_default());
     }
 }
 
@@ -201,6 +218,19 @@ pub unsafe fn try_put<const LANE: usize>(object: Object, head: &Head) -> bool {
     }
 }
 
+/// The zone of an object, kept alive while the object goes.
+///
+/// # Safety
+/// The object is out of its keg.
+unsafe fn home(object: Object) -> Arc<Core> {
+    // SAFETY: an object that is out of its keg has a live head and keeps its zone, which lives in an `Arc`.
+    unsafe {
+        let home = object.head().home();
+        Arc::increment_strong_count(home);
+        Arc::from_raw(home)
+    }
+}
+
 /// Gives back an object to whatever zone it belongs to.
 ///
 /// # Safety
@@ -208,13 +238,8 @@ pub unsafe fn try_put<const LANE: usize>(object: Object, head: &Head) -> bool {
 #[cold]
 #[inline(never)]
 pub unsafe fn put<const LANE: usize>(object: Object) {
-    // SAFETY: the object is out of its keg, so its head is live and its zone too; the `Arc` made here keeps the
-    // zone while the object goes.
-    let core = unsafe {
-        let home = object.head().home();
-        Arc::increment_strong_count(home);
-        Arc::from_raw(home)
-    };
+    // SAFETY: by this function's contract.
+    let core = unsafe { home(object) };
     match imp::find::<LANE>(&core) {
         None => core.put_shared(object),
         Some(cache) => {
@@ -225,6 +250,27 @@ pub unsafe fn put<const LANE: usize>(object: Object) {
             }
         }
     }
+}
+
+/// Gives an object straight back to the keg of its zone, by way of the zone's `fini` hook, past all caches: for one
+/// that is no longer what the zone's users expect of a free object.
+///
+/// # Safety
+/// As for [`put`]; `fini` must be able to deal with the object's state.
+#[cold]
+pub unsafe fn discard(object: Object) {
+    // SAFETY: by this function's contract, as in `put`.
+    unsafe { home(object) }.discard(object);
+}
+
+/// Gives the slot of an object straight back to the keg of its zone, without `fini`: its user took the object apart.
+///
+/// # Safety
+/// As for [`put`], but for the object, which is as `fini` would leave it.
+#[cold]
+pub(crate) unsafe fn discard_bare(object: Object) {
+    // SAFETY: by this function's contract, as in `put`.
+    unsafe { home(object) }.discard_bare(object);
 }
 
 /// Takes up to `out.len()` objects from this thread's loaded magazine.

@@ -2,27 +2,47 @@
 //! becomes of objects that outlive their zone.
 //!
 //! A zone is **open** while its handle lives, then **closed**. An open zone keeps free objects in caches and in the
-//! depot. Closing empties and retires every cache and gives all free objects back to the keg; from then on each
-//! object that is still out holds a reference to the zone (and to what its hooks keep alive), operations go
-//! straight to the keg, and the last object to return lets go of everything.
+//! depot. Closing empties every cache for good and gives all free objects back to the keg; from then on the objects
+//! that are still out hold the zone (and what its hooks keep alive), operations go straight to the keg, and the
+//! last object to return lets go of everything.
+//!
+//! # Exact limits
+//!
+//! Allocation fails only if there was a moment, while it ran, when every object was in use. An object counts as in
+//! use from the beginning of the call that takes it to the end of the call that frees it, and while `trim` or
+//! `fini` has it in hand. Two rules make that true. Nothing has more objects in hand, without a lock, than it
+//! returns to its caller. And the last look of a starving thread is at the depot and at the keg under one lock,
+//! with the zone held and every cache collected, when there is no third place for a free object (see `cache.rs`).
+//!
+//! # Hooks that panic
+//!
+//! Hooks run without locks (but for those that say they cannot mind), and whatever a hook had in hand goes back to
+//! the keg if it panics.
+//!
+//! Locks, in the order in which they are taken: `collecting`, `caches`; a cache's; the depot's; the keg's.
 #![allow(unsafe_code)]
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem;
 use core::ptr::NonNull;
 
-use crate::cache::{Cache, Magazine, Refill, collect_all};
+use crate::cache::{Cache, collect_all};
+use crate::depot::{Depot, Stock};
 use crate::head::Object;
 use crate::keg::{Cause, Keg};
 use crate::stats::ZoneStats;
-use crate::sync::{AtomicUsize, Mutex, Ordering, barriers_available};
+use crate::sync::{AtomicPtr, AtomicUsize, Guard, Mutex, Ordering, barriers_available};
 
 /// What a zone does to its objects on their way between keg and caches, and when it runs dry.
 ///
+/// `init`, `fini` and `starved` may panic, and may allocate and free objects of any zone unless they say otherwise.
+///
 /// # Safety
 /// After `init` returned true the slot holds an object that the users of the zone may rely on; `fini` leaves nothing
-/// in it that needs care. Neither touches the slot's [`Head`](crate::raw::Head).
+/// in it that needs care, and neither does an `init` that returned false, nor one of the two that panics. Neither
+/// touches the slot's [`Head`](crate::raw::Head). `retain` and `release` do not panic. `is_plain` does what it says.
 pub unsafe trait Hooks: Send + Sync {
     /// Makes an object of a slot that leaves the keg. `block` is the slot's memory block, if the shape has one.
     /// Returns false if it cannot; the slot then goes back.
@@ -31,21 +51,29 @@ pub unsafe trait Hooks: Send + Sync {
     /// The slot is out of the keg and nobody else's. Its memory is zeroed or as `fini` left it.
     unsafe fn init(&self, object: Object, block: Option<NonNull<u8>>) -> bool;
 
+    /// Whether `init` always succeeds, is quick, does not panic and uses no zone. The zone then calls it with locks
+    /// held, for a batch of slots at a time.
+    fn is_plain(&self) -> bool {
+        false
+    }
+
     /// Takes an object apart before its slot goes back to the keg.
     ///
     /// # Safety
     /// The object is free and nobody else's.
     unsafe fn fini(&self, object: Object);
 
-    /// Asks others to give back what would help this zone: `n` objects, or the parts of them. Returns whether a
-    /// retry is worth while. No lock of the zone is held.
+    /// Asks others to give back what would help this zone: `n` objects, or the parts of them. Returns whether they
+    /// gave anything; then the zone looks again, and asks again, some times, if another thread was faster. No lock
+    /// of the zone is held, but it is slow meanwhile. Does not allocate from this zone, which would ask again.
     fn starved(&self, n: usize) -> bool {
         let _ = n;
         false
     }
 
     /// The zone closed with `objects` still out, each of which will be followed by one call of
-    /// [`release`](Self::release). What they need must live until then.
+    /// [`release`](Self::release). What they need must live until then. Called with a lock of the zone held: does
+    /// not use it.
     fn retain(&self, objects: usize) {
         let _ = objects;
     }
@@ -54,40 +82,39 @@ pub unsafe trait Hooks: Send + Sync {
     fn release(&self) {}
 }
 
-/// Objects that go between keg and caches at a time.
+/// How often others are asked for help before an allocation fails: what they give may be taken by someone else.
+const ASK: usize = 8;
+
+/// Most plain objects that are made at a time.
 const BATCH: usize = 32;
 
-#[derive(Default)]
-struct Depot {
-    full: Vec<Magazine>,
-    empty: Vec<Magazine>,
-    /// Free objects in no magazine: collected, freed without a cache, or left over from an import.
-    loose: Vec<Object>,
-    /// Set when closing has counted the objects that are out: each holds a reference from now on.
-    counted: bool,
-}
+/// More would be a mistake: a thread caches up to two magazines.
+const LARGEST_MAGAZINE: usize = 1 << 16;
 
 /// The shared part of a zone. Objects name it by address.
 ///
 /// # Invariants
-/// 1. It lives while any handle, registered cache, or object that is out of the keg does.
+/// 1. It lives in an `Arc`, at least while any handle, registered cache, or object that is out of the keg does. The
+///    objects of a closed zone hold one reference together, from `close` or the first `import` after it, to the
+///    return of the last.
 /// 2. Every object is in exactly one place: a user, one magazine, `loose`, or the keg.
 pub(crate) struct Core {
     keg: Arc<Keg>,
     hooks: Box<dyn Hooks>,
-    user: AtomicUsizePtr,
+    /// A plain pointer, in a wrapper that may be shared.
+    user: AtomicPtr<()>,
     magazine: usize,
-    depot: Mutex<Depot>,
+    depot: Depot,
     caches: Mutex<Registry>,
     /// Held while caches are being collected, so that collections do not cross.
     collecting: Mutex<()>,
-    /// Objects of this zone out of the keg.
-    out: AtomicUsize,
     denied: AtomicUsize,
     /// Objects handed out by caches that are gone, and without a cache.
     gets: AtomicUsize,
-    /// Caches start out retired: no barrier here, or the user asked for it.
+    /// Caches never open: no barrier here, or the user asked for it.
     locked: bool,
+    /// What the hooks said.
+    plain: bool,
 }
 
 struct Registry {
@@ -95,7 +122,61 @@ struct Registry {
     closed: bool,
 }
 
-type AtomicUsizePtr = core::sync::atomic::AtomicPtr<()>;
+/// A slot on its way back to its keg.
+struct Home<'a>(&'a Keg, Object);
+
+impl Drop for Home<'_> {
+    fn drop(&mut self) {
+        // SAFETY: whoever made this gave away an object of this keg that is finished when this is dropped.
+        unsafe { self.0.put(self.1) };
+    }
+}
+
+/// A slot that counts as out and holds no object: on its way back to the keg.
+struct Bare<'a>(&'a Arc<Core>, Object);
+
+impl Drop for Bare<'_> {
+    fn drop(&mut self) {
+        self.0.discard_bare(self.1);
+    }
+}
+
+/// What is left to do for a closed zone when an object that it no longer counts is back in the keg.
+struct Parting<'a> {
+    core: &'a Arc<Core>,
+    last: bool,
+}
+
+impl Drop for Parting<'_> {
+    fn drop(&mut self) {
+        if self.last {
+            self.core.keg.trim();
+        }
+        self.core.hooks.release();
+        if self.last {
+            // SAFETY: the reference that the objects held together (invariant 1). The caller has its own, so this
+            // is not the last one.
+            unsafe { Arc::decrement_strong_count(Arc::as_ptr(self.core)) };
+        }
+    }
+}
+
+/// Free objects that no longer count as out, to be given back to the keg, whatever their hooks do.
+struct Finish<'a>(&'a Core, Vec<Object>);
+
+impl Finish<'_> {
+    fn all(&mut self) {
+        while let Some(object) = self.1.pop() {
+            self.0.finish(object);
+        }
+    }
+}
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        self.all();
+    }
+}
 
 impl Core {
     pub(crate) fn new(
@@ -107,13 +188,13 @@ impl Core {
     ) -> Self {
         Core {
             keg,
+            plain: hooks.is_plain(),
             hooks,
-            user: AtomicUsizePtr::new(user.cast_mut()),
-            magazine: magazine.max(1),
-            depot: Mutex::new(Depot::default()),
+            user: AtomicPtr::new(user.cast_mut()),
+            magazine: magazine.clamp(1, LARGEST_MAGAZINE),
+            depot: Depot::new(),
             caches: Mutex::new(Registry { caches: Vec::new(), closed: false }),
             collecting: Mutex::new(()),
-            out: AtomicUsize::new(0),
             denied: AtomicUsize::new(0),
             gets: AtomicUsize::new(0),
             locked: locked || !barriers_available(),
@@ -121,7 +202,8 @@ impl Core {
     }
 
     pub(crate) fn user(&self) -> *const () {
-        self.user.load(core::sync::atomic::Ordering::Relaxed)
+        // Relaxed: never changes.
+        self.user.load(Ordering::Relaxed)
     }
 
     pub(crate) fn keg(&self) -> &Arc<Keg> {
@@ -155,14 +237,12 @@ impl Core {
     /// # Safety
     /// The caller is the owner of the cache, which belongs to this zone.
     pub(crate) unsafe fn flush(&self, cache: &Cache) {
-        let mut objects = Vec::new();
-        // SAFETY: the owner by this function's contract.
-        unsafe { cache.empty(&mut objects) };
-        for object in objects {
-            self.put_shared(object);
-        }
+        // SAFETY: the owner by this function's contract. The cache of a closed zone is empty, so nothing comes to
+        // rest in its depot.
+        unsafe { cache.empty(&self.depot) };
     }
 
+    #[cfg_attr(any(loom, not(feature = "std")), expect(dead_code, reason = "asked by threads' lists alone"))]
     pub(crate) fn is_closed(&self) -> bool {
         self.caches.lock().closed
     }
@@ -172,23 +252,11 @@ impl Core {
     /// # Safety
     /// The caller is the owner of the cache, which belongs to this zone.
     #[cold]
-    pub(crate) unsafe fn get_slow(&self, cache: &Cache) -> Result<Object, Cause> {
+    pub(crate) unsafe fn get_slow(self: &Arc<Self>, cache: &Cache) -> Result<Object, Cause> {
         // SAFETY: the owner by this function's contract.
-        let refill = unsafe { cache.refill(|empty| self.depot.lock().full_for(empty)) };
-        match refill {
-            Refill::Got(object) => Ok(object),
-            Refill::Empty => {
-                let mut batch = [None; BATCH];
-                let n = self.import((self.magazine / 2).clamp(1, BATCH), &mut batch)?;
-                for &extra in batch[1..n].iter().flatten() {
-                    // SAFETY: the owner; the object is fresh and nobody else's.
-                    if let Err(extra) = unsafe { cache.push(extra) } {
-                        self.put_shared(extra);
-                    }
-                }
-                self.gets.fetch_add(1, Ordering::Relaxed);
-                batch[0].ok_or(Cause::Memory)
-            }
+        match unsafe { cache.refill(&self.depot) } {
+            Ok(object) => Ok(object),
+            Err(stock) => self.import(stock).inspect(|_| cache.count_gets(1)),
         }
     }
 
@@ -198,153 +266,161 @@ impl Core {
     /// The caller is the owner of the cache, which belongs to this zone; the object is a free one of this zone that
     /// it gives away.
     #[cold]
-    pub(crate) unsafe fn put_slow(&self, cache: &Cache, object: Object) {
-        if self.is_closed() {
-            return self.put_shared(object);
-        }
+    pub(crate) unsafe fn put_slow(self: &Arc<Self>, cache: &Cache, object: Object) {
         // SAFETY: as this function's contract says.
-        unsafe { cache.drain(object, |full| self.depot.lock().empty_for(full)) };
+        if let Err(object) = unsafe { cache.drain(object, &self.depot) } {
+            self.put_shared(object);
+        }
     }
 
     /// Gets an object without a cache.
     #[cold]
-    pub(crate) fn get_shared(&self) -> Result<Object, Cause> {
-        let object = match self.depot.lock().pop() {
-            Some(object) => object,
-            None => {
-                let mut batch = [None; BATCH];
-                self.import(1, &mut batch)?;
-                batch[0].ok_or(Cause::Memory)?
-            }
-        };
-        self.gets.fetch_add(1, Ordering::Relaxed);
-        Ok(object)
+    pub(crate) fn get_shared(self: &Arc<Self>) -> Result<Object, Cause> {
+        self.import(self.depot.stock.lock()).inspect(|_| {
+            self.gets.fetch_add(1, Ordering::Relaxed);
+        })
     }
 
-    /// Puts an object back without a cache. The object is a free one of this zone that the caller gives away. The
-    /// caller holds an `Arc` of this zone.
+    /// Puts an object back without a cache. The object is a free one of this zone that the caller gives away.
     #[cold]
-    pub(crate) fn put_shared(&self, object: Object) {
-        let mut depot = self.depot.lock();
-        if !depot.counted {
-            depot.loose.push(object);
+    pub(crate) fn put_shared(self: &Arc<Self>, object: Object) {
+        let mut stock = self.depot.stock.lock();
+        if !stock.closed {
+            stock.loose.push(object);
             return;
         }
-        let left = self.out.fetch_sub(1, Ordering::Relaxed) - 1;
-        drop(depot);
+        let _parting = self.part(&mut stock);
+        drop(stock);
         self.finish(object);
-        if left == 0 {
-            self.keg.trim();
-        }
-        self.hooks.release();
-        // SAFETY: closing made this reference for an object that was out, and this is one that came back. The
-        // caller has a reference of its own, so this is not the last.
-        unsafe { Arc::decrement_strong_count(self) };
     }
 
-    /// Brings up to `wanted` objects from the keg, looking everywhere for one before it fails.
-    fn import(&self, wanted: usize, batch: &mut [Option<Object>; BATCH]) -> Result<usize, Cause> {
-        let cause = match self.import_from_keg(wanted, batch) {
-            Ok(n) => return Ok(n),
-            Err(cause) => cause,
-        };
-        // Free objects of this zone in other caches.
-        if self.collect() > 0
-            && let Some(object) = self.depot.lock().pop()
-        {
-            batch[0] = Some(object);
-            return Ok(1);
-        }
-        // Free objects, or parts of them, with others.
-        if self.hooks.starved(wanted)
-            && let Ok(n) = self.import_from_keg(wanted, batch)
-        {
-            return Ok(n);
-        }
-        // What came back meanwhile.
-        if let Some(object) = self.depot.lock().pop() {
-            batch[0] = Some(object);
-            return Ok(1);
-        }
-        self.denied.fetch_add(1, Ordering::Relaxed);
-        Err(cause)
+    /// Gives an object back to the keg, by way of `fini`. The caller gives it away.
+    #[cold]
+    pub(crate) fn discard(self: &Arc<Self>, object: Object) {
+        let _parting = self.part(&mut self.depot.stock.lock());
+        self.finish(object);
     }
 
-    fn import_from_keg(&self, wanted: usize, batch: &mut [Option<Object>; BATCH]) -> Result<usize, Cause> {
-        const NONE: (Object, Option<NonNull<u8>>) = (Object::new(NonNull::dangling()), None);
-        let mut slots = [NONE; BATCH];
-        let taken = self.keg.take(&mut slots[..wanted.min(BATCH)])?;
-        let mut made = 0;
-        for &(object, block) in &slots[..taken] {
-            // SAFETY: the keg gave the slot to us alone.
-            unsafe { object.head() }.set_home(self);
-            // SAFETY: as above.
-            if unsafe { self.hooks.init(object, block) } {
-                batch[made] = Some(object);
-                made += 1;
-            } else {
-                // SAFETY: taken above, and `init` that fails leaves nothing in it.
-                unsafe { self.keg.put(object) };
-            }
+    /// Gives the slot of an object that its user took apart back to the keg. The caller gives it away.
+    #[cold]
+    pub(crate) fn discard_bare(self: &Arc<Self>, object: Object) {
+        let _parting = self.part(&mut self.depot.stock.lock());
+        drop(Home(&self.keg, object));
+    }
+
+    /// An object no longer counts as out. If the zone is closed, there is more to do once it is in the keg.
+    fn part<'a>(self: &'a Arc<Self>, stock: &mut Stock) -> Option<Parting<'a>> {
+        stock.out -= 1;
+        // Lazily: a parting that is not wanted must not be dropped either.
+        stock.closed.then(|| Parting { core: self, last: stock.out == 0 })
+    }
+
+    /// Gets an object from the depot or the keg, looking everywhere for one before it fails.
+    fn import(self: &Arc<Self>, stock: Guard<'_, Stock>) -> Result<Object, Cause> {
+        self.look(stock).or_else(|cause| self.starve(cause))
+    }
+
+    /// Looks at the depot and the keg at once.
+    fn look(self: &Arc<Self>, mut stock: Guard<'_, Stock>) -> Result<Object, Cause> {
+        if let Some(object) = stock.pop() {
+            return Ok(object);
         }
-        if made == 0 {
+        let (slot, block) = self.keg.take()?;
+        stock.out += 1;
+        if stock.closed {
+            self.retain(1, stock.out == 1);
+        }
+        if self.plain && !stock.closed {
+            self.make_ahead(&mut stock);
+        }
+        drop(stock);
+        let bare = Bare(self, slot);
+        // SAFETY: the keg gave the slot to us alone.
+        unsafe { slot.head() }.set_home(Arc::as_ptr(self));
+        // SAFETY: as above.
+        if !unsafe { self.hooks.init(slot, block) } {
             return Err(Cause::Part);
         }
-        let depot = self.depot.lock();
-        self.out.fetch_add(made, Ordering::Relaxed);
-        if depot.counted {
-            self.retain(made);
-        }
-        Ok(made)
+        mem::forget(bare);
+        Ok(slot)
     }
 
-    /// Gives each of `n` objects that are out of a closed zone its references.
-    fn retain(&self, n: usize) {
+    /// Makes more objects, into the depot. The lock is not let go, so they are at no time between keg and depot.
+    fn make_ahead(self: &Arc<Self>, stock: &mut Stock) {
+        for _ in 1..(self.magazine / 2).min(BATCH) {
+            let Some((slot, block)) = self.keg.take_ready() else { break };
+            // SAFETY: the keg gave the slot to us alone; plain objects are made with locks held, and always can be.
+            let made = unsafe {
+                slot.head().set_home(Arc::as_ptr(self));
+                self.hooks.init(slot, block)
+            };
+            debug_assert!(made, "the init of a plain object does not fail");
+            stock.out += 1;
+            stock.loose.push(slot);
+        }
+    }
+
+    /// `n` more objects are out of a closed zone: `first` if there were none before.
+    fn retain(self: &Arc<Self>, n: usize, first: bool) {
         self.hooks.retain(n);
-        for _ in 0..n {
-            // SAFETY: every `Core` lives in an `Arc` (see `RawZone`), and the caller holds a reference.
-            unsafe { Arc::increment_strong_count(self) };
+        if first {
+            // SAFETY: the pointer is that of an `Arc`, which the caller holds.
+            unsafe { Arc::increment_strong_count(Arc::as_ptr(self)) };
         }
     }
 
-    /// Takes a free object out of the depot for good. It no longer counts as out.
-    fn take_free(&self) -> Option<Object> {
-        let mut depot = self.depot.lock();
-        let object = depot.pop()?;
-        self.out.fetch_sub(1, Ordering::Relaxed);
-        Some(object)
+    /// The keg has nothing. Looks for free objects of this zone in all caches, then with others.
+    #[cold]
+    fn starve(self: &Arc<Self>, cause: Cause) -> Result<Object, Cause> {
+        let _held = self.depot.hold();
+        self.collect();
+        let mut found = self.look(self.depot.stock.lock());
+        for _ in 0..ASK {
+            if found.is_ok() || !self.hooks.starved(1) {
+                break;
+            }
+            found = self.look(self.depot.stock.lock());
+        }
+        // What the keg said first is why we are here; a part that is missing is news.
+        let found = found.map_err(|last| if last == Cause::Part { last } else { cause });
+        if found.is_err() {
+            self.deny();
+        }
+        found
     }
 
     /// Gives an object that no longer counts as out back to the keg.
     fn finish(&self, object: Object) {
+        let _home = Home(&self.keg, object);
         // SAFETY: the object is free, in no list, and came from this zone's keg.
-        unsafe {
-            self.hooks.fini(object);
-            self.keg.put(object);
-        }
+        unsafe { self.hooks.fini(object) };
     }
 
-    /// Moves every cached object, whoever's, to the depot. Returns how many are there.
-    fn collect(&self) -> usize {
+    /// Moves every cached object, whoever's, to the depot.
+    fn collect(&self) {
+        let _held = self.depot.hold();
         let _one = self.collecting.lock();
         let caches = self.caches.lock().caches.clone();
         let mut objects = Vec::new();
         collect_all(caches.iter().map(Arc::as_ref), &mut objects, false);
-        let mut depot = self.depot.lock();
-        debug_assert!(objects.is_empty() || !depot.counted, "a closed zone has no cached objects");
-        depot.loose.append(&mut objects);
-        depot.len(self.magazine)
+        let mut stock = self.depot.stock.lock();
+        debug_assert!(objects.is_empty() || !stock.closed, "a closed zone has no cached objects");
+        stock.loose.append(&mut objects);
     }
 
     /// Gives up to `n` free objects back to the keg. Returns how many.
     pub(crate) fn give_back(&self, n: usize) -> usize {
-        let enough = self.depot.lock().len(self.magazine) >= n;
-        if !enough {
+        if self.depot.stock.lock().len() < n {
             self.collect();
         }
         let mut given = 0;
         while given < n {
-            let Some(object) = self.take_free() else { break };
+            let object = {
+                let mut stock = self.depot.stock.lock();
+                let Some(object) = stock.pop() else { break };
+                stock.out -= 1;
+                object
+            };
             self.finish(object);
             given += 1;
         }
@@ -353,49 +429,73 @@ impl Core {
 
     /// Gives every free object back to the keg and every empty slab to the page source. Returns bytes given back.
     pub(crate) fn trim(&self) -> usize {
-        self.give_back(usize::MAX);
-        self.depot.lock().empty.clear();
+        // What is freed meanwhile is left alone, so that this ends.
+        self.collect();
+        let free = self.depot.stock.lock().len();
+        self.give_back(free);
+        self.depot.stock.lock().shrink();
         self.keg.trim()
     }
 
+    /// Changes the keg's limit and gives back free objects beyond it.
+    pub(crate) fn set_limit(&self, limit: Option<usize>) {
+        let beyond = self.keg.set_limit(limit);
+        if beyond > 0 {
+            self.give_back(beyond);
+        }
+    }
+
     /// Ends the zone: see the module's introduction. Doing it twice does nothing.
-    pub(crate) fn close(&self) {
-        let _one = self.collecting.lock();
-        let caches = {
-            let mut registry = self.caches.lock();
-            if core::mem::replace(&mut registry.closed, true) {
-                return;
+    pub(crate) fn close(self: &Arc<Self>) {
+        let mut free = Finish(self, Vec::new());
+        {
+            let _held = self.depot.hold();
+            let _one = self.collecting.lock();
+            let caches = {
+                let mut registry = self.caches.lock();
+                if mem::replace(&mut registry.closed, true) {
+                    return;
+                }
+                registry.caches.clone()
+            };
+            collect_all(caches.iter().map(Arc::as_ref), &mut free.1, true);
+            let mut stock = self.depot.stock.lock();
+            while let Some(object) = stock.pop() {
+                free.1.push(object);
             }
-            registry.caches.clone()
-        };
-        let mut objects = Vec::new();
-        collect_all(caches.iter().map(Arc::as_ref), &mut objects, true);
-        for object in objects {
-            self.out.fetch_sub(1, Ordering::Relaxed);
-            self.finish(object);
+            stock.out -= free.1.len();
+            stock.shrink();
+            stock.closed = true;
+            if stock.out > 0 {
+                self.retain(stock.out, true);
+            }
         }
-        let mut depot = self.depot.lock();
-        while let Some(object) = depot.pop() {
-            self.out.fetch_sub(1, Ordering::Relaxed);
-            // A hook runs under the depot's lock here, and here alone: `fini` does not come back to this zone.
-            self.finish(object);
-        }
-        depot.empty.clear();
-        depot.counted = true;
-        self.retain(self.out.load(Ordering::Relaxed));
-        drop(depot);
+        // From here on nothing depends on what the hooks do.
+        free.all();
         self.keg.trim();
+    }
+
+    pub(crate) fn deny(&self) {
+        self.denied.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An allocation that was counted as denied does not count.
+    pub(crate) fn forgive(&self) {
+        self.denied.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// A snapshot. Exact when no thread is in the middle of an operation.
     pub(crate) fn stats(&self) -> ZoneStats {
         let caches = self.caches.lock().caches.clone();
         let in_caches: usize = caches.iter().map(|c| c.cached()).sum();
-        let gets: usize = caches.iter().map(|c| c.gets()).sum();
-        let cached = in_caches + self.depot.lock().len(self.magazine);
+        let gets = caches.iter().fold(0usize, |sum, c| sum.wrapping_add(c.gets()));
+        let (cached, out) = {
+            let stock = self.depot.stock.lock();
+            (in_caches + stock.len(), stock.out)
+        };
         let keg = self.keg.stats();
         ZoneStats {
-            in_use: self.out.load(Ordering::Relaxed).saturating_sub(cached),
+            in_use: out.saturating_sub(cached),
             cached,
             total: keg.total,
             limit: self.keg.limit(),
@@ -409,47 +509,6 @@ impl Core {
 
 impl Drop for Core {
     fn drop(&mut self) {
-        let depot = self.depot.lock();
-        debug_assert!(
-            depot.loose.is_empty() && depot.full.is_empty(),
-            "a zone is closed before it is dropped"
-        );
-    }
-}
-
-impl Depot {
-    fn full_for(&mut self, empty: Magazine) -> Magazine {
-        if let Some(full) = self.full.pop() {
-            self.empty.push(empty);
-            return full;
-        }
-        let mut magazine = empty;
-        while !magazine.is_full() {
-            let Some(object) = self.loose.pop() else { break };
-            magazine.push(object);
-        }
-        magazine
-    }
-
-    fn empty_for(&mut self, full: Magazine) -> Magazine {
-        let size = full.capacity();
-        self.full.push(full);
-        self.empty.pop().unwrap_or_else(|| Magazine::new(size))
-    }
-
-    fn pop(&mut self) -> Option<Object> {
-        if let Some(object) = self.loose.pop() {
-            return Some(object);
-        }
-        let mut magazine = self.full.pop()?;
-        while let Some(object) = magazine.pop() {
-            self.loose.push(object);
-        }
-        self.empty.push(magazine);
-        self.loose.pop()
-    }
-
-    fn len(&self, magazine: usize) -> usize {
-        self.loose.len() + self.full.len() * magazine
+        debug_assert_eq!(self.depot.stock.lock().len(), 0, "a zone is closed before it is dropped");
     }
 }

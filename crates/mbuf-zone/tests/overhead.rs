@@ -1,0 +1,75 @@
+//! What a zone costs beyond its objects, by a global allocator that counts. One test, so that it counts nothing else.
+#![allow(unsafe_code)]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use common::{Tallied, Tally};
+use mbuf_zone::flush_thread;
+use mbuf_zone::raw::{RawZone, Settings, Shape, put};
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+struct Counting;
+
+// SAFETY: passes everything on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size(), Relaxed);
+        // SAFETY: passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size(), Relaxed);
+        // SAFETY: passed on.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: passed on.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+#[cfg_attr(miri, ignore = "sizes are the same, and it takes long")]
+fn ten_thousand_objects_cost_less_than_two_percent_more_than_their_bytes() {
+    let count = 10_000;
+    let layout = |size, align| Layout::from_size_align(size, align).unwrap();
+    let shapes = [
+        ("256-byte slots", Shape::new(layout(256, 64))),
+        ("32-byte slots with 2048-byte blocks", Shape::new(layout(32, 32)).with_block(layout(2048, 2048))),
+    ];
+    for (name, shape) in shapes {
+        let mut held = Vec::with_capacity(count);
+        let tally = Arc::new(Tally::default());
+        let before = LIVE.load(Relaxed);
+        let settings = Settings { limit: Some(count), ..Settings::default() };
+        let zone = RawZone::new(shape, &settings, Box::new(Tallied(tally.clone())));
+        held.extend((0..count).map(|_| zone.get::<0>().unwrap()));
+        let all_used = LIVE.load(Relaxed) - before;
+        // SAFETY: ours.
+        held.drain(..).for_each(|object| unsafe { put::<0>(object) });
+        let all_free = LIVE.load(Relaxed) - before;
+        let net = count * zone.stats().object_bytes;
+        for (state, bytes) in [("in use", all_used), ("free", all_free)] {
+            let percent = (bytes as f64 / net as f64 - 1.0) * 100.0;
+            println!("{name}, all {state}: {percent:.2} % overhead");
+            // Free objects are named in magazines, eight bytes each.
+            let allowed = if state == "free" { net / 50 + count * 10 } else { net / 50 };
+            assert!(bytes < net + allowed, "{name}, all {state}: {percent:.2} % overhead");
+        }
+        assert_eq!(zone.stats().in_use, 0);
+        drop(zone);
+        flush_thread();
+        tally.assert_over();
+    }
+}
