@@ -7,3 +7,4 @@ cd "$(dirname "$0")/.."
 # A directory of its own, so that the flag does not rebuild everything else.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/loom
 RUSTFLAGS="${RUSTFLAGS:-} --cfg loom" cargo test -p mbuf-zone --release --lib -- --nocapture --test-threads=1 "$@"
+RUSTFLAGS="${RUSTFLAGS:-} --cfg loom" cargo test -p mbuf --release --lib -- models::
