@@ -169,7 +169,8 @@ pub(super) fn snapshot(shared: &Shared) -> PoolStats {
     // To the cluster zone a parked cluster is in use; to us it is free.
     clusters.current = clusters.current.saturating_sub(packets.cached);
     clusters.cached += packets.cached;
-    clusters.allocations += packets.allocations;
+    // They are handed out in pairs only; the cluster zone counts those that pairs were made of.
+    clusters.allocations = packets.allocations;
     let ops = &shared.ops;
     PoolStats {
         name: shared.name.clone(),

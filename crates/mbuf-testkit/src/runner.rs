@@ -1,0 +1,87 @@
+//! Running a test over all shapes.
+
+use std::fmt::Debug;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use mbuf::Pool;
+
+use crate::{Built, Kind, Rng, Shape, assert_empty, shapes};
+
+/// Lengths that shapes are made for, and how many random segmentations of each.
+const LENGTHS: &[(usize, usize)] = if cfg!(miri) {
+    &[(0, 0), (1, 0), (3, 0), (300, 1)]
+} else {
+    &[(0, 0), (1, 0), (2, 0), (5, 0), (300, 3), (5000, 1)]
+};
+
+/// Runs a test on chains of every shape. Afterwards the chain is sound, those that share its storage see what they
+/// saw before, and nothing is left in the pool.
+pub fn each_shape<H: Kind>(mut test: impl FnMut(&mut Built<H>)) {
+    each(|shape| vec![shape.total()], |built: &mut Built<H>, _| test(built));
+}
+
+/// As [`each_shape`], for offsets in each shape: both ends, all near the border of a segment, and two beyond the end.
+pub fn each_offset<H: Kind>(test: impl FnMut(&mut Built<H>, usize)) {
+    each(offsets, test);
+}
+
+/// As [`each_shape`], for ranges in each shape: empty ones, all, many between borders of segments, and some beyond.
+pub fn each_range<H: Kind>(test: impl FnMut(&mut Built<H>, Range<usize>)) {
+    each(ranges, test);
+}
+
+fn each<H: Kind, C: Clone + Debug>(cases: impl Fn(&Shape) -> Vec<C>, mut test: impl FnMut(&mut Built<H>, C)) {
+    let pool = Pool::new();
+    for &(len, random) in LENGTHS {
+        for shape in shapes(len, random, 1) {
+            for case in cases(&shape) {
+                let result = catch_unwind(AssertUnwindSafe(|| {
+                    let mut built = shape.build::<H>(&pool);
+                    test(&mut built, case.clone());
+                    assert_eq!(built.chain.check(), Ok(()));
+                    built.check_sharers();
+                    drop(built);
+                    assert_empty(&pool);
+                }));
+                if let Err(panic) = result {
+                    eprintln!("in the case {case:?} of {shape:?}");
+                    resume_unwind(panic);
+                }
+            }
+        }
+    }
+}
+
+fn borders(shape: &Shape) -> Vec<usize> {
+    let mut at = 0;
+    let mut near = vec![0, 1];
+    for &(n, _) in &shape.segments {
+        at += n;
+        near.extend([at.saturating_sub(1), at, at + 1]);
+    }
+    near.retain(|&near| near <= at);
+    near.sort_unstable();
+    near.dedup();
+    near
+}
+
+fn offsets(shape: &Shape) -> Vec<usize> {
+    let mut all = borders(shape);
+    all.extend([shape.total() + 1, usize::MAX]);
+    all
+}
+
+fn ranges(shape: &Shape) -> Vec<Range<usize>> {
+    let (len, near) = (shape.total(), borders(shape));
+    let mut all = vec![0..0, 0..len, len..len, len / 2..len / 2, len..len + 1, 0..usize::MAX];
+    all.extend([usize::MAX..usize::MAX, usize::MAX - 1..usize::MAX]);
+    #[allow(clippy::reversed_empty_ranges)]
+    all.push(1..0);
+    let mut rng = Rng::new(len as u64);
+    for _ in 0..if cfg!(miri) { 3 } else { 12 } {
+        let (a, b) = (rng.pick(&near), rng.pick(&near));
+        all.push(a.min(b)..a.max(b));
+    }
+    all
+}

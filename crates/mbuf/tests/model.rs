@@ -1,0 +1,51 @@
+//! Random operations on many packets that share storage, compared with plain vectors after every step.
+//!
+//! `MBUF_TEST_FACTOR` multiplies the number of cases.
+
+use mbuf_testkit::{Op, Rng, World, scaled};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+fn play(ops: &[Op]) -> (usize, usize) {
+    let mut world = World::new();
+    for &op in ops {
+        world.apply(op);
+    }
+    (world.succeeded, world.starved)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: scaled(300, 2) as u32,
+        failure_persistence: None,
+        max_shrink_iters: 3000,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn operations_do_to_chains_what_they_do_to_vectors(words in vec(any::<[u16; 4]>(), 1..120)) {
+        let ops: Vec<Op> = words.into_iter().map(Op::from_words).collect();
+        play(&ops);
+    }
+}
+
+#[test]
+fn long_lives_end_with_empty_pools() {
+    let (mut succeeded, mut starved) = (0, 0);
+    for seed in 0..scaled(12, 1) as u64 {
+        let mut rng = Rng::new(seed);
+        let ops: Vec<Op> = (0..scaled(1500, 150))
+            .map(|_| {
+                let word = rng.word().to_le_bytes();
+                Op::from_words([0, 2, 4, 6].map(|i| u16::from_le_bytes([word[i], word[i + 1]])))
+            })
+            .collect();
+        let (ok, dry) = play(&ops);
+        succeeded += ok;
+        starved += dry;
+    }
+    // The pools are so small that both happen all the time: a run in which one did not would have tested little.
+    if !cfg!(miri) {
+        assert!(starved * 50 > succeeded && succeeded > starved, "{succeeded} succeeded, {starved} starved");
+    }
+}

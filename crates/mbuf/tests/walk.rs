@@ -1,0 +1,189 @@
+//! Looking at a chain: lengths, segments, slices, bytes, printing.
+
+use mbuf::{BoundsError, Header, MSIZE, Packet, Pool};
+use mbuf_testkit::{Shape, Storage, assert_empty, both_kinds, each_offset, each_range, each_shape};
+
+both_kinds! {
+    fn lengths_and_counts_are_those_of_the_segments<H>() {
+        each_shape::<H>(|built| {
+            let segments: Vec<_> = built.chain.segments().collect();
+            assert_eq!(built.chain.len(), built.bytes.len());
+            assert_eq!(built.chain.is_empty(), built.bytes.is_empty());
+            assert_eq!(built.chain.segment_count(), segments.len());
+            assert_eq!(segments.iter().flat_map(|seg| seg.bytes()).copied().collect::<Vec<u8>>(), built.bytes);
+            let memory: usize = segments.iter().map(|seg| {
+                let inline = seg.storage_kind() == mbuf::StorageKind::Inline;
+                MSIZE + if inline { 0 } else { seg.capacity() }
+            }).sum();
+            assert_eq!(built.chain.memory(), memory);
+            assert_eq!(built.chain.headroom(), segments[0].headroom());
+            assert_eq!(built.chain.tailroom(), segments[segments.len() - 1].tailroom());
+            assert_eq!(built.chain.share_count(), segments.iter().map(|seg| seg.share_count()).max().unwrap());
+            assert_eq!(built.chain.is_writable(), segments.iter().all(|seg| seg.is_writable()));
+            assert_eq!(built.chain.to_vec(), built.bytes);
+            let slices: Vec<u8> = built.chain.io_slices().flat_map(|slice| slice.to_vec()).collect();
+            assert_eq!(slices, built.bytes);
+            assert_eq!((&built.chain).into_iter().count(), segments.len());
+            for seg in segments {
+                assert!(seg.headroom() + seg.len() + seg.tailroom() <= seg.capacity());
+            }
+        });
+    }
+
+    fn locate_finds_the_segment_of_a_byte_and_the_end<H>() {
+        each_offset::<H>(|built, at| {
+            let mut start = 0;
+            let mut expected = None;
+            for (i, seg) in built.chain.segments().enumerate() {
+                let last = i + 1 == built.chain.segment_count();
+                if at >= start && (at < start + seg.len() || (last && at == start + seg.len())) {
+                    expected = Some((i, at - start));
+                    break;
+                }
+                start += seg.len();
+            }
+            assert_eq!(built.chain.locate(at), expected);
+        });
+    }
+
+    fn slices_reads_and_compares_give_the_range<H>() {
+        each_range::<H>(|built, range| {
+            let error = BoundsError {
+                offset: range.start,
+                len: range.end.saturating_sub(range.start),
+                available: built.bytes.len(),
+            };
+            let Some(expected) = built.bytes.get(range.clone()) else {
+                assert_eq!(built.chain.slices(range.clone()).err(), Some(error));
+                assert_eq!(built.chain.range_eq(range.clone(), &[]), Err(error));
+                assert_eq!(built.chain.sum(range).err(), Some(error));
+                return;
+            };
+            let slices: Vec<&[u8]> = built.chain.slices(range.clone()).unwrap().collect();
+            assert!(slices.iter().all(|slice| !slice.is_empty()));
+            assert_eq!(slices.concat(), expected);
+            let mut out = vec![0xee; range.len()];
+            built.chain.read_at(range.start, &mut out).unwrap();
+            assert_eq!(out, expected);
+            assert_eq!(built.chain.range_eq(range.clone(), expected), Ok(true));
+            let mut other = expected.to_vec();
+            if let Some(last) = other.last_mut() {
+                *last ^= 1;
+                assert_eq!(built.chain.range_eq(range.clone(), &other), Ok(false));
+                assert_eq!(built.chain.range_eq(range.clone(), &other[1..]), Ok(false));
+            }
+            other.push(0);
+            assert_eq!(built.chain.range_eq(range, &other), Ok(false));
+        });
+    }
+
+    fn reading_beyond_the_end_leaves_the_buffer_alone<H>() {
+        each_offset::<H>(|built, at| {
+            let len = built.bytes.len();
+            for n in [0usize, 1, 4] {
+                let mut out = vec![0xee; n];
+                let result = built.chain.read_at(at, &mut out);
+                match at.checked_add(n).and_then(|end| built.bytes.get(at..end)) {
+                    Some(expected) => {
+                        assert_eq!(result, Ok(()));
+                        assert_eq!(out, expected);
+                    }
+                    None => {
+                        assert_eq!(result, Err(BoundsError { offset: at, len: n, available: len }));
+                        assert_eq!(out, vec![0xee; n]);
+                    }
+                }
+            }
+            let expected = at.checked_add(2).and_then(|end| built.bytes.get(at..end));
+            assert_eq!(built.chain.read_array::<2>(at).ok().as_ref().map(|a| &a[..]), expected);
+        });
+    }
+
+    fn chains_are_equal_if_their_bytes_are<H>() {
+        each_shape::<H>(|built| {
+            let same = Packet::from_slice(&built.pool, &built.bytes).unwrap();
+            let mut other = same.duplicate().unwrap();
+            assert!(built.chain == same && same == built.chain);
+            other.extend_from_slice(&[1]).unwrap();
+            assert!(built.chain != other && other != built.chain);
+            if !built.bytes.is_empty() {
+                other.truncate(built.bytes.len());
+                other.write_at(built.bytes.len() - 1, &[!built.bytes[built.bytes.len() - 1]]).unwrap();
+                assert!(built.chain != other && other != built.chain);
+                assert!(built.chain != built.bytes[1..]);
+            }
+        });
+    }
+
+    fn find_bytes_finds_what_crosses_segments<H>() {
+        each_offset::<H>(|built, from| {
+            let len = built.bytes.len();
+            assert_eq!(built.chain.find_bytes(from, &[]), (from <= len).then_some(from));
+            for n in [1usize, 3] {
+                let needle = from.checked_add(n).and_then(|end| built.bytes.get(from..end));
+                let Some(needle) = needle else {
+                    assert_eq!(built.chain.find_bytes(from, &vec![0; n]), None);
+                    continue;
+                };
+                for start in [0, from / 2, from] {
+                    let expected = built.bytes[start..].windows(n).position(|w| w == needle).map(|at| start + at);
+                    assert_eq!(built.chain.find_bytes(start, needle), expected);
+                }
+            }
+        });
+    }
+
+    fn the_hex_dump_shows_the_bytes_and_where_segments_begin<H>() {
+        each_shape::<H>(|built| {
+            if built.bytes.len() > 400 {
+                return;
+            }
+            for max in [0, 1, 15, 16, 17, 500, usize::MAX] {
+                let dump = built.chain.hexdump(max).to_string();
+                let shown = built.bytes.len().min(max);
+                let lines: Vec<&str> = dump.lines().collect();
+                let more = usize::from(built.bytes.len() > max);
+                assert_eq!(lines.len(), shown.div_ceil(16) + more);
+                let mut found = Vec::new();
+                let mut borders = 0;
+                for line in &lines[..lines.len() - more] {
+                    let hex = &line[5..5 + 48];
+                    borders += hex.matches('|').count();
+                    let words = hex.split(['|', ' ']).filter(|word| !word.is_empty());
+                    found.extend(words.map(|word| u8::from_str_radix(word, 16).unwrap()));
+                }
+                assert_eq!(found, built.bytes[..shown]);
+                let mut at = 0;
+                let begun = built.chain.segments().filter(|seg| {
+                    at += seg.len();
+                    at - seg.len() < shown
+                });
+                assert_eq!(borders, begun.count());
+            }
+            assert!(format!("{:?}", built.chain).contains(&format!("len: {}", built.bytes.len())));
+        });
+    }
+}
+
+#[test]
+fn open_and_closed_ranges_mean_what_they_mean_for_slices() {
+    use std::ops::Bound;
+    let pool = Pool::new();
+    let built = Shape::of([(2, Storage::Inline), (3, Storage::ReadOnly)]).build::<Header>(&pool);
+    let (packet, bytes) = (&built.chain, &built.bytes[..]);
+    assert_eq!(packet.range_eq(.., bytes), Ok(true));
+    assert_eq!(packet.range_eq(1.., &bytes[1..]), Ok(true));
+    assert_eq!(packet.range_eq(..4, &bytes[..4]), Ok(true));
+    assert_eq!(packet.range_eq(1..=3, &bytes[1..=3]), Ok(true));
+    assert_eq!(packet.range_eq(..=4, bytes), Ok(true));
+    assert_eq!(packet.range_eq((Bound::Excluded(0), Bound::Unbounded), &bytes[1..]), Ok(true));
+    for bad in
+        [(Bound::Excluded(usize::MAX), Bound::Unbounded), (Bound::Unbounded, Bound::Included(usize::MAX))]
+    {
+        assert!(packet.slices(bad).is_err());
+    }
+    assert!(packet.slices(6..).is_err());
+    assert_eq!(packet.slices(5..).unwrap().count(), 0);
+    drop(built);
+    assert_empty(&pool);
+}
