@@ -505,7 +505,7 @@ fn b35_a_frame_of_no_bytes_is_an_empty_packet_and_leaks_nothing() {
     let pool = Pool::new();
     assert!(Packet::from_slice(&pool, &[]).unwrap().is_empty());
     assert!(Packet::from_slices(&pool, [&[][..], &[]]).unwrap().is_empty());
-    assert!(Packet::from_slices(&pool, [[0u8; 0].as_slice(); 0]).unwrap().is_empty());
+    assert!(Packet::from_slices(&pool, <[&[u8]; 0]>::default()).unwrap().is_empty());
     assert!(Packet::from_trailer(&pool, &[1, 2, 3, 4], 0).unwrap().is_empty());
     assert!(Packet::from_trailer(&pool, &[1, 2, 3], 0).is_err());
     assert!(Packet::copy_with(&pool, 0, 0, |_, _| {}).unwrap().is_empty());

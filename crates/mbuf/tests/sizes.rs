@@ -20,7 +20,8 @@ fn a_packet_is_one_pointer_and_so_is_perhaps_a_packet() {
 #[cfg(not(miri))]
 #[test]
 fn slabs_add_less_than_two_percent() {
-    let make: [(&str, usize, fn(&Pool) -> Packet); 6] = [
+    type Make = (&'static str, usize, fn(&Pool) -> Packet);
+    let make: [Make; 6] = [
         ("mbufs", MSIZE, |pool| Packet::new(pool).unwrap()),
         ("pairs", MSIZE + 2048, |pool| Packet::with_cluster(pool).unwrap()),
         ("pages", MSIZE + 4096, |pool| Packet::with_class(pool, Class::Page).unwrap()),

@@ -103,13 +103,16 @@ both_kinds! {
         each_shape::<H>(|built| {
             let same = Packet::from_slice(&built.pool, &built.bytes).unwrap();
             let mut other = same.duplicate().unwrap();
-            assert!(built.chain == same && same == built.chain);
+            assert!(built.chain == same);
+            assert!(same == built.chain);
             other.extend_from_slice(&[1]).unwrap();
-            assert!(built.chain != other && other != built.chain);
+            assert!(built.chain != other);
+ assert!(other != built.chain);
             if !built.bytes.is_empty() {
                 other.truncate(built.bytes.len());
                 other.write_at(built.bytes.len() - 1, &[!built.bytes[built.bytes.len() - 1]]).unwrap();
-                assert!(built.chain != other && other != built.chain);
+                assert!(built.chain != other);
+ assert!(other != built.chain);
                 assert!(built.chain != built.bytes[1..]);
             }
         });

@@ -181,7 +181,7 @@ impl Run {
     pub(crate) fn push_front(&mut self, mbuf: Mbuf) {
         let mbuf = mbuf.into_raw().as_ptr();
         let mut front = Run { first: mbuf, last: mbuf };
-        front.append(core::mem::replace(self, Run::new()));
+        front.append(core::mem::take(self));
         *self = front;
     }
 

@@ -318,7 +318,8 @@ impl RawMbuf {
                     return Some("the storage is held and has no holders");
                 }
                 let rests_here = self.has(flag::PAIRED) && kind == StorageKind::Cluster(Class::Cluster);
-                if !self.head.is_marked() && !(rests_here && storage.refs.get() == 1) {
+                let at_rest = rests_here && storage.refs.get() == 1;
+                if !at_rest && !self.head.is_marked() {
                     return Some("the mbuf would be freed as if its storage were its own");
                 }
             }

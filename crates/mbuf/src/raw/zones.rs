@@ -83,6 +83,10 @@ unsafe impl Hooks for MbufHooks {
         true
     }
 
+    fn is_plain(&self) -> bool {
+        true
+    }
+
     unsafe fn fini(&self, _: Object) {}
 
     fn starved(&self, n: usize) -> bool {
@@ -120,7 +124,7 @@ unsafe impl Hooks for PacketHooks {
     }
 
     fn starved(&self, n: usize) -> bool {
-        self.0.with(|shared| shared.mbufs.give_back(n)).is_some()
+        self.0.with(|shared| shared.mbufs.give_back(n) > 0).unwrap_or(false)
     }
 
     fn retain(&self, objects: usize) {
@@ -137,9 +141,14 @@ struct ClusterHooks(Pooled, Class);
 // SAFETY: `init_cluster` makes storage of the block; a free cluster holds nothing.
 unsafe impl Hooks for ClusterHooks {
     unsafe fn init(&self, object: Object, block: Option<NonNull<u8>>) -> bool {
+        // Never missing: the shape has blocks.
         let Some(block) = block else { return false };
         // SAFETY: by the contract of this function; the shape gives blocks of the class's size, zeroed once.
         unsafe { Storage::init_cluster(object, block, self.1.size() as u32) };
+        true
+    }
+
+    fn is_plain(&self) -> bool {
         true
     }
 
@@ -163,6 +172,10 @@ struct ExternalHooks(Pooled);
 // SAFETY: records are made when they are handed out; a free one holds nothing.
 unsafe impl Hooks for ExternalHooks {
     unsafe fn init(&self, _: Object, _: Option<NonNull<u8>>) -> bool {
+        true
+    }
+
+    fn is_plain(&self) -> bool {
         true
     }
 
