@@ -1,6 +1,7 @@
 //! Random operations on many packets that share storage, beside plain vectors of bytes.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use mbuf::{
     BoundsError, Chain, Class, Flags, Head, MbufChain, Meta, OpError, Packet, PacketQueue, Pool, Reserve,
@@ -92,6 +93,8 @@ pub struct World {
     owners: usize,
     taken_back: usize,
     drops: Drops,
+    /// Memory lent for reading, and what it must be for ever.
+    lent: Vec<(Arc<[u8]>, Vec<u8>)>,
     stamp: u8,
     last: Option<Op>,
     /// Operations that failed for want of memory.
@@ -122,6 +125,7 @@ impl World {
             owners: 0,
             taken_back: 0,
             drops: Drops::new(),
+            lent: Vec::new(),
             stamp: 0,
             last: None,
             starved: 0,
@@ -142,6 +146,7 @@ impl World {
     /// Applies an operation and compares everything.
     pub fn apply(&mut self, op: Op) {
         self.last = Some(op);
+        self.lent.retain(|(memory, _)| Arc::strong_count(memory) > 1);
         if self.chains.len() >= CHAINS {
             self.chains.remove(0);
         }
@@ -172,6 +177,9 @@ impl World {
     /// Compares everything that is alive with what it should be.
     pub fn check(&self) {
         self.chains.iter().for_each(Entry::check);
+        for (memory, bytes) in &self.lent {
+            assert!(**memory == **bytes, "memory lent for reading was written");
+        }
         self.queue.check().expect("a sound queue");
         assert_eq!(self.queue.len(), self.queued.len());
         for (packet, entry) in self.queue.iter().zip(&self.queued) {
@@ -378,7 +386,9 @@ impl World {
                 Entry::packet(packet, bytes)
             }
             7 => {
-                let packet = Packet::from_owner(pool, bytes.clone())?;
+                let memory: Arc<[u8]> = bytes.clone().into();
+                let packet = Packet::from_owner(pool, memory.clone())?;
+                self.lent.push((memory, bytes.clone()));
                 Entry::packet(packet, bytes)
             }
             8 | 9 => {
@@ -536,6 +546,7 @@ impl Drop for World {
         self.holds = [Hold::default(), Hold::default()];
         self.pools.iter().for_each(assert_empty);
         assert_eq!(self.drops.count(), self.owners, "every owner is dropped once");
+        assert!(self.lent.iter().all(|(memory, _)| Arc::strong_count(memory) == 1));
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a packet header says beside lengths: plain data, carried for drivers and stacks.
 
+use core::fmt;
+
 /// Metadata of a packet.
 ///
 /// The library carries these fields and gives them no meaning of its own. Sharing, duplicating and splitting copy
@@ -103,7 +105,7 @@ impl MbufType {
 
 /// Flags of a segment that stacks and drivers set (`m_flags`). Sixteen bits; those without a name are the user's
 /// protocol flags.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Flags(pub u16);
 
 impl Flags {
@@ -142,5 +144,35 @@ impl Flags {
     /// These flags without those.
     pub const fn without(self, other: Flags) -> Flags {
         Flags(self.0 & !other.0)
+    }
+}
+
+/// The names of the flags that are set.
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMES: [&str; 5] = ["END_OF_RECORD", "BROADCAST", "MULTICAST", "PROMISCUOUS", "VLAN_TAG"];
+        f.write_str("Flags(")?;
+        let set = (0..16).filter(|bit| self.0 & (1 << bit) != 0);
+        for (n, bit) in set.enumerate() {
+            let separator = if n > 0 { " | " } else { "" };
+            match NAMES.get(bit) {
+                Some(name) => write!(f, "{separator}{name}")?,
+                None => write!(f, "{separator}protocol({})", bit - NAMES.len())?,
+            }
+        }
+        f.write_str(")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    #[test]
+    fn flags_print_their_names() {
+        assert_eq!(format!("{:?}", Flags::default()), "Flags()");
+        let flags = Flags::BROADCAST.with(Flags::VLAN_TAG).with(Flags::protocol(0)).with(Flags::protocol(10));
+        assert_eq!(format!("{flags:?}"), "Flags(BROADCAST | VLAN_TAG | protocol(0) | protocol(10))");
     }
 }

@@ -26,7 +26,8 @@ impl fmt::Debug for TagCopy {
     }
 }
 
-/// A value that can be attached to a packet, at most one of each type.
+/// A value that can be attached to a packet. One of each type ([`set_tag`](Packet::set_tag)), or several
+/// ([`push_tag`](Packet::push_tag)).
 ///
 /// ```
 /// use mbuf::{Packet, Pool, Tag, TagCopy};
@@ -146,7 +147,7 @@ fn is<T: Tag>(tag: &dyn Tag) -> bool {
 
 /// Tags.
 impl Packet {
-    /// The tag of a type.
+    /// The tag of a type; if there are several, the one attached last.
     ///
     /// # BSD
     /// `m_tag_find`.
@@ -163,7 +164,28 @@ impl Packet {
         self.header().tags.iter()
     }
 
-    /// Attaches a tag. Returns the one of the same type that it replaces.
+    /// The tags of a type, the one attached last first.
+    ///
+    /// # BSD
+    /// `m_tag_locate`, called again and again.
+    pub fn tags_of<T: Tag>(&self) -> impl Iterator<Item = &T> {
+        self.tags().filter_map(|tag| (tag as &dyn Any).downcast_ref())
+    }
+
+    /// Attaches a tag beside others of the same type.
+    ///
+    /// # Cost
+    /// Two heap allocations.
+    ///
+    /// # BSD
+    /// `m_tag_alloc` and `m_tag_prepend`.
+    #[doc(alias = "m_tag_prepend")]
+    pub fn push_tag<T: Tag>(&mut self, tag: T) {
+        self.header_mut().tags.push(Box::new(tag));
+        self.note_tags();
+    }
+
+    /// Attaches a tag. Returns the one of the same type that it replaces, which is the one attached last.
     ///
     /// # Cost
     /// Two heap allocations.
@@ -174,12 +196,11 @@ impl Packet {
     #[doc(alias = "m_tag_prepend")]
     pub fn set_tag<T: Tag>(&mut self, tag: T) -> Option<T> {
         let old = self.remove_tag::<T>();
-        self.header_mut().tags.push(Box::new(tag));
-        self.note_tags();
+        self.push_tag(tag);
         old
     }
 
-    /// Takes a tag off.
+    /// Takes a tag off; if there are several of the type, the one attached last.
     ///
     /// # BSD
     /// `m_tag_unlink`, `m_tag_delete`.

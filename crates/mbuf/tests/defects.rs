@@ -1,4 +1,4 @@
-//! The defects of the BSD sources (BSD-REFERENCE.md, section 2), each with a test that shows ours does not have it.
+//! The defects of the BSD sources that `docs/bsd-map.md` names, each with a test that shows ours does not have it.
 //!
 //! Without a test here:
 //!

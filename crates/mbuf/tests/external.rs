@@ -1,6 +1,7 @@
 //! External storage: memory of the user's, with an owner.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use mbuf::{OpError, Packet, Pool, StorageKind};
 use mbuf_testkit::{Counted, Drops, PanicOnDrop, assert_empty};
@@ -106,6 +107,39 @@ fn read_only_memory_has_no_room_and_is_copied_before_a_write() {
 }
 
 #[test]
+fn read_only_memory_is_never_written_however_few_hold_it() {
+    let pool = Pool::new();
+    let memory: Arc<[u8]> = (0..=255).collect();
+    let bytes = memory.to_vec();
+    // Copies of copies, of which the last one is left alone with the memory.
+    let make: [fn(&Packet) -> Packet; 3] = [
+        |packet| packet.share().unwrap(),
+        |packet| packet.share_range(10..200).unwrap(),
+        |packet| packet.share().unwrap().split_off(7).unwrap(),
+    ];
+    for make in make {
+        let original = Packet::from_owner(&pool, memory.clone()).unwrap();
+        let mut copy = make(&make(&original));
+        drop(original);
+        let seg = copy.first_segment();
+        assert_eq!((seg.share_count(), seg.is_writable(), seg.headroom(), seg.tailroom()), (1, false, 0, 0));
+        assert!(copy.segments_mut().next().unwrap().bytes_mut().is_none());
+        assert!(copy.slices_mut(..).unwrap().is_none());
+        let seen = copy.to_vec();
+        copy.prepend_slice(&[1; 5]).unwrap();
+        copy.extend_from_slice(&[2; 5]).unwrap();
+        copy.make_contiguous_with_headroom(40, 3).unwrap();
+        copy.write_at(20, &[3; 60]).unwrap();
+        let mut expected = [&[1; 5][..], &seen, &[2; 5]].concat();
+        expected[20..80].fill(3);
+        assert_eq!(copy, expected);
+        assert_eq!(*memory, *bytes);
+    }
+    assert_eq!(Arc::strong_count(&memory), 1);
+    assert_empty(&pool);
+}
+
+#[test]
 fn the_owner_comes_back_only_to_its_only_holder_and_as_what_it_is() {
     let pool = Pool::new();
     let drops = Drops::new();
@@ -185,7 +219,8 @@ fn an_operation_that_frees_an_owner_that_panics_is_complete_nevertheless() {
         packet.append(Packet::from_slice(&pool, &[3; 300]).unwrap()).unwrap();
         packet
     };
-    let ops: [(fn(&mut Packet), Vec<u8>); 6] = [
+    type Case = (fn(&mut Packet), Vec<u8>);
+    let ops: [Case; 6] = [
         (|p| p.trim_front(700).unwrap(), vec![3; 200]),
         (|p| p.trim_back(700).unwrap(), vec![1; 200]),
         (|p| p.truncate(300), vec![1; 300]),

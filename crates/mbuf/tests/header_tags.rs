@@ -3,6 +3,7 @@
 use mbuf::{Bare, Chain, Class, Flags, Header, MHLEN, MLEN, MbufType, Meta, OpError, Packet, Pool};
 use mbuf_testkit::{
     Built, Drops, Label, PanicTag, Private, Refusing, Shape, Sticky, Storage, assert_empty, each_shape,
+    scaled,
 };
 
 #[test]
@@ -219,18 +220,19 @@ fn headers_are_copied_and_moved_between_packets() {
 }
 
 #[test]
-fn many_tags_are_dropped_without_recursion() {
-    // There is one tag per type, so a long list is made by types that are told apart by a number.
-    struct Numbered<const N: usize>;
-    impl<const N: usize> mbuf::Tag for Numbered<N> {}
+fn many_tags_are_kept_copied_and_dropped_without_recursion() {
+    let count = scaled(200_000, 100) as u32;
     let pool = Pool::new();
-    let mut packet = Packet::new(&pool).unwrap();
-    packet.set_tag(Numbered::<0>);
-    packet.set_tag(Numbered::<1>);
-    packet.set_tag(Numbered::<2>);
-    packet.set_tag(Numbered::<1>);
-    assert_eq!(packet.tags().count(), 3);
-    drop(packet);
+    let mut packet = Packet::from_slice(&pool, &[1; 1000]).unwrap();
+    for n in 0..count {
+        packet.push_tag(Label(n));
+    }
+    let copy = packet.share().unwrap();
+    assert!(copy.tags_of::<Label>().map(|label| label.0).eq((0..count).rev()));
+    assert_eq!(packet.remove_tag(), Some(Label(count - 1)));
+    assert_eq!(packet.set_tag(Label(7)), Some(Label(count - 2)));
+    assert_eq!((packet.tag(), packet.tags().count()), (Some(&Label(7)), count as usize - 1));
+    drop((packet, copy));
     assert_empty(&pool);
 }
 

@@ -78,7 +78,7 @@ fn queues_do_what_double_ended_queues_do() {
                 let popped = queues[which].pop_front().map(|packet| packet.len());
                 assert_eq!(popped, models[which].pop_front().map(usize::from));
             }
-            _ if n % 8 == 0 => {
+            _ if n.is_multiple_of(8) => {
                 let [a, b] = &mut queues;
                 a.append(b);
                 let [a, b] = &mut models;
