@@ -112,8 +112,9 @@ impl Default for World {
 impl World {
     /// A world with pools that are small enough to run dry.
     pub fn new() -> Self {
-        let pool = |name, headroom, mbufs, clusters| {
+        let pool = |name, headroom: usize, mbufs, clusters| {
             let builder = Pool::builder().name(name).headroom(headroom).mbufs(mbufs).clusters(clusters);
+            let builder = builder.locked(headroom == 0);
             builder.jumbo_pages(20).jumbo_9k(6).jumbo_16k(6).build().expect("good settings")
         };
         World {

@@ -62,7 +62,7 @@ pub struct AllocError {
 impl fmt::Display for AllocError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.limit {
-            Some(limit) => write!(f, "all {limit} {} of the pool are in use", self.resource),
+            Some(limit) => write!(f, "no {} are free: the pool's limit of {limit} is in use", self.resource),
             None => write!(f, "no memory for {}", self.resource),
         }
     }

@@ -265,7 +265,9 @@ impl Packet {
     }
 
     fn describe(&mut self, flags: Flags, meta: Meta, tags: TagList) {
-        self.set_flags(flags);
+        // The end of a record is the segment's own.
+        let end = self.flags().0 & Flags::END_OF_RECORD.0;
+        self.set_flags(flags.without(Flags::END_OF_RECORD).with(Flags(end)));
         let header = self.header_mut();
         header.meta = meta;
         // The old ones are dropped last: that may run the user's code.

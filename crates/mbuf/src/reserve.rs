@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-use crate::blank::{Front, blank};
-use crate::error::{AllocError, BoundsError, Refused};
+use crate::blank::{Front, add_lengths, blank};
+use crate::error::{BoundsError, OpError, Refused};
 use crate::pool::Pool;
 use crate::raw::{Chain, MbufChain, Packet, PacketHeader, Run};
 
@@ -43,10 +43,11 @@ impl Reserve {
     /// Takes memory for at least `capacity` bytes, with the pool's headroom in front.
     ///
     /// # Errors
-    /// [`AllocError`]; nothing is kept.
+    /// [`OpError::Alloc`], [`OpError::TooLong`] over 4 GiB; nothing is kept.
     /// # Cost
     /// An mbuf per 4 KiB, or part of it.
-    pub fn new(pool: &Pool, capacity: usize) -> Result<Self, AllocError> {
+    pub fn new(pool: &Pool, capacity: usize) -> Result<Self, OpError> {
+        add_lengths(capacity, 0)?;
         let mut run = blank(pool.shared(), capacity, true, Front::default_of(pool.shared()))?;
         for seg in run.segs_mut() {
             let room = seg.tailroom();
@@ -75,8 +76,8 @@ impl Reserve {
     /// A packet of the first `len` bytes.
     ///
     /// # Errors
-    /// [`BoundsError`] with the reserve's capacity, if that is less.
-    pub fn into_packet(self, len: usize) -> Result<Packet, BoundsError> {
+    /// [`OpError::Bounds`] with the reserve, if its capacity is less.
+    pub fn into_packet(self, len: usize) -> Result<Packet, Refused<Reserve>> {
         let run = self.cut(len)?;
         Ok(run.into_packet(PacketHeader::EMPTY, len))
     }
@@ -85,14 +86,14 @@ impl Reserve {
     ///
     /// # Errors
     /// As [`into_packet`](Self::into_packet).
-    pub fn into_chain(self, len: usize) -> Result<Chain, BoundsError> {
+    pub fn into_chain(self, len: usize) -> Result<Chain, Refused<Reserve>> {
         Ok(self.into_packet(len)?.into_chain())
     }
 
-    fn cut(mut self, len: usize) -> Result<Run, BoundsError> {
+    fn cut(mut self, len: usize) -> Result<Run, Refused<Reserve>> {
         let available = self.capacity.min(u32::MAX as usize);
         if len > available {
-            return Err(BoundsError { offset: 0, len, available });
+            return Err(Refused::new(BoundsError { offset: 0, len, available }, self));
         }
         let mut kept = Run::new();
         let mut left = len;

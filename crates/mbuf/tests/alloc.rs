@@ -308,3 +308,45 @@ fn an_explicit_cache_gives_and_takes_packets_like_any_other() {
     drop(cache);
     assert_empty(&pool);
 }
+
+#[cfg(not(miri))]
+#[test]
+fn pages_may_come_from_mappings_or_from_an_arena() {
+    use mbuf::{Arena, Mmap};
+    let arena = || Arena::new(Vec::leak(vec![std::mem::MaybeUninit::uninit(); 4 << 20]));
+    let pools = [
+        Pool::builder().pages(Mmap::new()).build().unwrap(),
+        Pool::builder().pages(Mmap::huge()).build().unwrap(),
+        Pool::builder().pages(arena()).build().unwrap(),
+    ];
+    for pool in &pools {
+        for _ in 0..2 {
+            let mut packet = Packet::from_slice(pool, &data(60_000)).unwrap();
+            let copy = packet.share().unwrap();
+            packet.write_at(100, &[7; 300]).unwrap();
+            packet.make_contiguous(16_000).unwrap();
+            packet.append(Packet::with_class(pool, Class::Jumbo9).unwrap()).unwrap();
+            assert_eq!(copy, data(60_000));
+            drop((packet, copy));
+            assert_empty(pool);
+            assert!(pool.trim() > 0);
+            assert_eq!(pool.stats().bytes_total(), 0);
+        }
+    }
+    // An arena ends, and what comes back can be had again.
+    let pool = &pools[2];
+    for _ in 0..2 {
+        let mut held = Vec::new();
+        let error = loop {
+            match Packet::with_class(pool, Class::Jumbo16) {
+                Ok(packet) => held.push(packet),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.limit, None);
+        assert!(held.len() > 100, "{}", held.len());
+        drop(held);
+        assert_empty(pool);
+        pool.trim();
+    }
+}

@@ -140,3 +140,19 @@ fn small_data_defragments_into_an_mbuf_without_storage() {
     }
     assert_empty(&pool);
 }
+
+#[test]
+fn headroom_costs_no_segment() {
+    let pool = Pool::builder().headroom(64).build().unwrap();
+    for (n, fewest) in
+        [(4032, 1), (4033, 1), (4090, 1), (4096, 1), (4097, 2), (8150, 2), (8192, 2), (8193, 3)]
+    {
+        let bytes: Vec<u8> = (0..n).map(|i| i as u8).collect();
+        let mut packet = Packet::from_slice(&pool, &bytes).unwrap();
+        packet.shatter(std::iter::repeat(700)).unwrap();
+        packet.defragment().unwrap();
+        assert_eq!(packet.segment_count(), fewest, "{n} bytes");
+        assert_eq!(packet, bytes);
+    }
+    assert_empty(&pool);
+}

@@ -88,7 +88,7 @@ fn a_writer_appends_and_an_exhausted_pool_is_an_error_that_keeps_what_was_writte
     packet.writer().write_all(&[2; 184]).unwrap();
     let error = packet.writer().write_all(&[3]).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::OutOfMemory);
-    assert_eq!(error.to_string(), "all 2 mbufs of the pool are in use");
+    assert_eq!(error.to_string(), "no mbufs are free: the pool's limit of 2 is in use");
     assert_eq!(packet.len(), room + 184);
     packet.check().unwrap();
     drop(packet);
@@ -115,7 +115,11 @@ fn a_reserve_becomes_a_packet_of_any_length_up_to_its_capacity() {
     }
     let reserve = Reserve::new(&pool, 10).unwrap();
     let capacity = reserve.capacity();
-    assert_eq!(reserve.into_chain(capacity + 1).unwrap_err().available, capacity);
+    let refused = reserve.into_chain(capacity + 1).unwrap_err();
+    assert_eq!(refused.error, mbuf::BoundsError { offset: 0, len: capacity + 1, available: capacity }.into());
+    assert_eq!(refused.input.into_packet(10).unwrap().len(), 10);
+    let endless = Reserve::new(&pool, usize::MAX).unwrap_err();
+    assert!(matches!(endless, mbuf::OpError::TooLong { .. }), "{endless}");
     assert_empty(&pool);
 }
 

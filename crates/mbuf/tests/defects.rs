@@ -15,7 +15,7 @@
 //! | | what is promised to be zero is |
 //! | B62 wait argument ignored | there is no wait argument yet (waiting is a later issue) |
 
-use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use mbuf::{
@@ -573,21 +573,36 @@ fn b38_tags_go_with_their_packet_however_it_is_freed() {
 #[test]
 fn b39_last_holders_that_let_go_at_once_are_counted_once() {
     let pool = Pool::new();
-    for _ in 0..scaled(300, 5) {
-        let a = Packet::from_slice(&pool, &[1; 1000]).unwrap();
-        let b = a.share().unwrap();
-        let barrier = Barrier::new(2);
-        thread::scope(|scope| {
-            for packet in [a, b] {
-                let barrier = &barrier;
-                scope.spawn(move || {
-                    barrier.wait();
+    let rounds = scaled(4000, 20);
+    let pairs: Vec<[Packet; 2]> = (0..rounds)
+        .map(|_| {
+            let packet = Packet::from_slice(&pool, &[1; 300]).unwrap();
+            [packet.share().unwrap(), packet]
+        })
+        .collect();
+    let (ours, theirs): (Vec<Packet>, Vec<Packet>) = pairs.into_iter().map(|[a, b]| (a, b)).unzip();
+    // Both threads come to each pair at the same moment, as near as can be.
+    let turns = [AtomicUsize::new(0), AtomicUsize::new(0)];
+    thread::scope(|scope| {
+        for (me, packets) in [ours, theirs].into_iter().enumerate() {
+            let turns = &turns;
+            scope.spawn(move || {
+                for (turn, packet) in packets.into_iter().enumerate() {
+                    turns[me].store(turn + 1, Ordering::SeqCst);
+                    let mut spins = 0;
+                    while turns[1 - me].load(Ordering::SeqCst) <= turn {
+                        spins += 1;
+                        if spins > 200 || cfg!(miri) {
+                            thread::yield_now();
+                        }
+                        std::hint::spin_loop();
+                    }
                     drop(packet);
-                });
-            }
-        });
-        assert_empty(&pool);
-    }
+                }
+            });
+        }
+    });
+    assert_empty(&pool);
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn play(ops: &[Op]) -> (usize, usize) {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: scaled(300, 2) as u32,
+        cases: scaled(200, 2) as u32,
         failure_persistence: None,
         max_shrink_iters: 3000,
         ..ProptestConfig::default()
@@ -32,9 +32,9 @@ proptest! {
 #[test]
 fn long_lives_end_with_empty_pools() {
     let (mut succeeded, mut starved) = (0, 0);
-    for seed in 0..scaled(12, 1) as u64 {
+    for seed in 0..scaled(8, 1) as u64 {
         let mut rng = Rng::new(seed);
-        let ops: Vec<Op> = (0..scaled(1500, 150))
+        let ops: Vec<Op> = (0..scaled(1000, 150))
             .map(|_| {
                 let word = rng.word().to_le_bytes();
                 Op::from_words([0, 2, 4, 6].map(|i| u16::from_le_bytes([word[i], word[i + 1]])))

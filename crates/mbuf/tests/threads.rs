@@ -385,7 +385,17 @@ fn a_limit_is_exact_whichever_threads_have_the_free_buffers() {
 
 #[test]
 fn threads_that_do_everything_at_once_leave_the_pool_empty() {
-    let pool = Pool::builder().mbufs(600).clusters(100).jumbo_pages(20).build().unwrap();
+    everything_at_once(false);
+}
+
+/// As where there are no barriers between threads.
+#[test]
+fn threads_that_do_everything_at_once_leave_a_locked_pool_empty() {
+    everything_at_once(true);
+}
+
+fn everything_at_once(locked: bool) {
+    let pool = Pool::builder().mbufs(600).clusters(100).jumbo_pages(20).locked(locked).build().unwrap();
     let exchange: Mutex<Vec<(Packet, Vec<u8>)>> = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for seed in 0..3 {

@@ -180,7 +180,18 @@ impl Report {
                 proof.different, proof.absent, proof.unexpected
             ));
         }
+        // What a pool that is too small dropped may leave others incomplete; without that, a drop is a loss.
+        let starved =
+            self.stages.iter().any(|stage| stage.dropped.keys().any(|why| why.starts_with(NO_MEMORY)));
         for stage in &self.stages {
+            for (reason, count) in stage.dropped.iter().filter(|(reason, _)| !reason.starts_with(NO_MEMORY)) {
+                let message = format!("{count} packets dropped in {}: {reason}", stage.name);
+                if self.proof.is_some() && !starved {
+                    self.failures.push(message);
+                } else {
+                    self.warnings.push(message);
+                }
+            }
             for (what, count) in &stage.violations {
                 self.failures.push(format!("stage {}: {what}: {count} times", stage.name));
             }

@@ -84,7 +84,7 @@ impl<H: Head> MbufChain<H> {
         let joined = total - before;
         let shared = self.shared();
         if joined <= MJUM16BYTES && kept > 0 {
-            let mut fresh = contiguous(shared, false, joined, 0)?;
+            let mut fresh = self.like_first(contiguous(shared, false, joined, 0)?);
             self.edit(total, |run, trash| {
                 let mut whole = Run::new();
                 for _ in 0..kept {

@@ -146,14 +146,16 @@ impl<H: Head> MbufChain<H> {
             None
         } else {
             match contiguous_soft(shared, false, len) {
-                Ok(fresh) => Some(fresh),
+                Ok(fresh) => Some(self.like_first(fresh)),
                 Err(error) => {
                     shared.ops.pullup_failures.add(1);
                     return Err(error);
                 }
             }
         };
-        shared.ops.pullups.add(1);
+        if fresh.is_some() {
+            shared.ops.pullups.add(1);
+        }
         self.edit(total, |run, trash| {
             let mut front = Run::new();
             for _ in 0..index {
@@ -172,6 +174,7 @@ impl<H: Head> MbufChain<H> {
                     absorb(&mut fresh, run, trash, missing);
                     run.push_front(fresh);
                     seg.edit().trim_back(moved);
+                    seg.edit().clear_end();
                 }
             }
             if seg.len() == 0 {

@@ -5,7 +5,7 @@ use crate::blank::{
 };
 use crate::config::{Class, MJUM16BYTES};
 use crate::error::{AllocError, OpError, Refused};
-use crate::raw::{Head, MbufChain, Run};
+use crate::raw::{Head, MbufChain, RawMbuf, Run};
 
 /// Growing.
 impl<H: Head> MbufChain<H> {
@@ -133,7 +133,7 @@ impl<H: Head> MbufChain<H> {
             return Ok(self.last_mut().grow_back(n).unwrap_or_default());
         }
         let empty = self.total() == 0;
-        let mut fresh = contiguous_soft(self.shared(), H::HEADER && empty, n)?;
+        let mut fresh = self.like_first(contiguous_soft(self.shared(), H::HEADER && empty, n)?);
         let _ = fresh.edit().grow_back(n);
         self.edit(total, |run, trash| {
             if empty {
@@ -175,6 +175,10 @@ impl<H: Head> MbufChain<H> {
     ) {
         let More { here, replaces, mut blank, len } = more;
         let total = self.total() + len;
+        let bits = self.first().type_bits();
+        for mut seg in blank.segs_mut() {
+            seg.set_type(bits);
+        }
         if let Some(place) = self.last_mut().grow_back(here) {
             source.copy_to(place);
         }
@@ -216,7 +220,9 @@ impl<H: Head> MbufChain<H> {
         if more == 0 {
             return Ok(());
         }
-        if is_small(more) && more <= self.last().tailroom() {
+        // Bytes behind the end of a record, or with one of their own, keep their segments.
+        let ends = self.last().ends_record() || other.segs().any(RawMbuf::ends_record);
+        if is_small(more) && more <= self.last().tailroom() && !ends {
             let mut offset = 0;
             for seg in other.segs() {
                 if let Some(place) = self.last_mut().grow_back(seg.len()) {

@@ -169,6 +169,9 @@ impl<H: Head> MbufChain<H> {
         if at == total {
             return self.append(other);
         }
+        if more == 0 && at < total {
+            return Ok(());
+        }
         let border = match self.border(at, false) {
             Ok(border) => border,
             Err(error) => return Err(Refused::new(error, other)),

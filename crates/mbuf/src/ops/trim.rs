@@ -2,7 +2,7 @@
 
 use crate::blank::{bounds, rehead};
 use crate::error::BoundsError;
-use crate::raw::{Head, MbufChain, Run};
+use crate::raw::{Head, MbufChain, Run, StorageKind};
 
 /// Dropping bytes at the ends.
 impl<H: Head> MbufChain<H> {
@@ -32,6 +32,7 @@ impl<H: Head> MbufChain<H> {
         if n < self.first().len() || self.is_single() {
             self.first_mut().trim_front(n);
             self.set_total(total - n);
+            self.let_go_if_empty();
             return Ok(());
         }
         self.edit(total - n, |run, trash| {
@@ -75,11 +76,27 @@ impl<H: Head> MbufChain<H> {
         if n < self.last().len() || self.is_single() {
             self.last_mut().trim_back(n);
             self.set_total(total - n);
+            self.let_go_if_empty();
             return Ok(());
         }
         let keep = total - n;
         self.edit(keep, |run, trash| trash.append(cut(run, keep)));
+        self.let_go_if_empty();
         Ok(())
+    }
+
+    /// No bytes need no storage, if others could use it: what is shared or external is let go.
+    #[inline]
+    fn let_go_if_empty(&mut self) {
+        let first = self.first();
+        if first.len() == 0 && (first.kind() == StorageKind::External || !first.is_writable()) {
+            self.edit(0, |run, trash| {
+                if let Some(mut head) = run.pop_front() {
+                    trash.push_storage(head.strip());
+                    run.push_front(head);
+                }
+            });
+        }
     }
 
     /// Drops all bytes from `len` on. Shorter chains stay as they are.

@@ -71,7 +71,10 @@ impl<H: Head> MbufChain<H> {
         for mut seg in self.segs_mut() {
             let (at, end) = (offset, offset + seg.len());
             offset = end;
-            let overlaps = len > 0 && at < start + len && start < end;
+            if at >= start + len {
+                break;
+            }
+            let overlaps = len > 0 && start < end;
             let chosen = overlaps && !seg.is_writable();
             seg.choose(chosen);
             any |= chosen;
@@ -99,9 +102,14 @@ impl<H: Head> MbufChain<H> {
             let header = H::HEADER && at == 0 && from == 0;
             let mut copy = blank(shared, to - from, header, Front::NONE)?;
             Source::new(core::iter::once(&seg.bytes()[from..to])).fill(&mut copy, to - from);
+            let mut left = seg.len() - from;
             for mut part in copy.segs_mut() {
+                left -= part.len();
                 part.set_type(seg.type_bits());
                 part.set_user_flags(seg.user_flags());
+                if left > 0 {
+                    part.clear_end();
+                }
             }
             run.append(copy);
             if to < seg.len() {
@@ -132,6 +140,7 @@ impl<H: Head> MbufChain<H> {
                     let mut left = seg_len - from;
                     if from > 0 {
                         seg.edit().trim_back(left);
+                        seg.edit().clear_end();
                         whole.push_back(seg);
                     } else {
                         trash.push(seg);

@@ -9,8 +9,7 @@ use crate::raw::{MbufChain, Packet};
 
 /// A cache of a pool's packets and mbufs that its holder owns.
 ///
-/// Cheaper than the caches that each thread has anyway, as no thread-local is looked up; and the only cache where
-/// there are no threads. Not `Send`. Packets from it are like any others: dropping one gives it to the thread's
+/// For where there are no thread-locals, and for a loop that wants its buffers apart from the thread's other work. Not `Send`. Packets from it are like any others: dropping one gives it to the thread's
 /// cache, [`free`](Self::free) to this one. What is cached here still counts as free: allocations elsewhere that
 /// would fail take it.
 ///

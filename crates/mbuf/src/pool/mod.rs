@@ -147,7 +147,7 @@ pub struct PoolBuilder {
 }
 
 impl PoolBuilder {
-    /// A name for messages and statistics. Default: `mbuf`.
+    /// A name, to tell pools apart: [`Pool::name`], [`PoolStats::name`]. Default: `mbuf`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.settings.name = name.into();
         self
@@ -191,6 +191,10 @@ impl PoolBuilder {
     }
 
     /// Bytes that constructors leave in front of the data in a cluster (`max_linkhdr` and more). Default: 64.
+    ///
+    /// Packets that are small enough to be inline (up to 88 bytes) leave 16, whatever is set here: if they will be
+    /// encapsulated, use [`with_headroom`](crate::MbufChain::with_headroom) or
+    /// [`copy_with`](crate::MbufChain::copy_with).
     #[doc(alias = "max_linkhdr")]
     pub fn headroom(mut self, bytes: usize) -> Self {
         self.settings.headroom = bytes;

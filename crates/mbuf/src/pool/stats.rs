@@ -32,15 +32,16 @@ pub struct ClassStats {
     pub denied: u64,
 }
 
-/// How often operations took a slow path, and failed.
+/// How often operations took a slow path, and failed. Not a count of all copies: constructors, duplicates, `shatter`,
+/// `collapse` and short appends are not in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct OpStats {
     /// Copies (shared or deep) that failed (`m_mcfail`).
     pub copy_failures: u64,
-    /// Prefixes that had to be made contiguous by allocating (`m_pullup`).
+    /// Ranges that were made contiguous in a fresh segment (`m_pullup`, `m_pulldown`).
     pub pullups: u64,
-    /// Prefixes that could not be made contiguous (`m_mpfail`).
+    /// Ranges that could not be made contiguous (`m_mpfail`).
     pub pullup_failures: u64,
     /// Prepends that found no headroom and allocated.
     pub prepends: u64,
@@ -58,8 +59,10 @@ pub struct OpStats {
     pub copies_on_write: u64,
 }
 
-/// The live counters behind [`OpStats`]: slow paths only, so a shared cache line does not matter.
+/// The live counters behind [`OpStats`], on cache lines of their own: threads that count do not slow down those that
+/// read what is beside.
 #[derive(Default)]
+#[repr(align(128))]
 pub(crate) struct OpCounters {
     pub(crate) copy_failures: Counter,
     pub(crate) pullups: Counter,

@@ -96,6 +96,7 @@ pub(crate) mod flag {
     pub(crate) const USER_MASK: u32 = 0xffff << USER_SHIFT;
     /// Those that say something of the packet, and go where its header goes. The first (end of record) is the
     /// segment's.
+    pub(crate) const END: u32 = 1 << USER_SHIFT;
     pub(crate) const PACKET_MASK: u32 = 0xfffe << USER_SHIFT;
 }
 
@@ -222,6 +223,11 @@ impl RawMbuf {
 
     pub(crate) fn user_flags(&self) -> u16 {
         (self.flags.get() >> flag::USER_SHIFT) as u16
+    }
+
+    /// Whether a record ends with this segment.
+    pub(crate) fn ends_record(&self) -> bool {
+        self.has(flag::END)
     }
 
     fn packet_flags(&self) -> u32 {
@@ -763,6 +769,12 @@ impl<'a> Edit<'a> {
         }
         self.len.set(at as u32);
         self.give_up_tail();
+        self.clear_end();
+    }
+
+    /// The segment does not end a record: what did was cut off, or stands in another segment now.
+    pub(crate) fn clear_end(&mut self) {
+        self.flags.set(self.flags.get() & !flag::END);
     }
 
     /// Moves the window within its own storage so that `headroom` bytes are in front.
