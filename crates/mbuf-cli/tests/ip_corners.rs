@@ -230,7 +230,7 @@ fn hostile_fragments_are_refused() {
     ] {
         let path = write_pcap("refused.pcap", LinkType::ETHERNET, &frames);
         let report =
-            replay(&[path.to_str().unwrap(), "--stage", "reassemble", "--json", "--check"]).clean().json();
+            replay(&[path.to_str().unwrap(), "--stage", "reassemble", "--json", "--check"]).survived().json();
         let stage = &report["stages"][1];
         assert_eq!(stage["dropped"][why], frames.len(), "{why}: {stage}");
         assert_eq!(stage["packets_out"], 0);
@@ -253,7 +253,7 @@ fn what_waits_too_long_is_given_up() {
     std::fs::write(&path, file).unwrap();
     for window in ["1", "64"] {
         let args = [path.to_str().unwrap(), "--stage", "reassemble", "--json", "--window", window];
-        let report = replay(&args).clean().json();
+        let report = replay(&args).survived().json();
         let stage = &report["stages"][1];
         assert_eq!(stage["packets_out"], 0, "{stage}");
         assert_eq!(stage["dropped"]["incomplete for 30 seconds"], 1, "{stage}");

@@ -148,7 +148,9 @@ fn hostile_headers_come_back() {
         };
         let path = write_pcap(&format!("hostile-{}.pcap", link.0), link, &frames);
         let path = path.to_str().unwrap();
-        replay(&[path, "--check"]).clean();
+        // The round trip takes whatever the frames say they are.
+        let report = replay(&[path, "--check", "--json"]).clean().json();
+        assert_eq!(report["proof"]["identical"], frames.len());
         for stages in [
             "fragment:68:force,shatter,shuffle,reassemble",
             "shatter,segment:1,coalesce",
@@ -156,7 +158,7 @@ fn hostile_headers_come_back() {
             "vlan:7,vlan:8,mirror,shatter:3,mirror,verify,decapsulate,reassemble,decapsulate",
             "reassemble,fragment:1280,verify,shuffle,reassemble,verify,coalesce,segment",
         ] {
-            replay(&[path, "--stage", stages, "--check"]).clean();
+            replay(&[path, "--stage", stages, "--check"]).survived();
         }
     }
 }

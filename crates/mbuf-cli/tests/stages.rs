@@ -108,7 +108,7 @@ fn decapsulate_refuses_a_flipped_bit() {
         bytes[last] ^= 1;
     }
     let path = write_pcap("flipped-tunnel.pcap", mbuf_io::LinkType::ETHERNET, &frames);
-    let ran = replay(&[path.to_str().unwrap(), "--stage", "decapsulate", "--json"]).clean();
+    let ran = replay(&[path.to_str().unwrap(), "--stage", "decapsulate", "--json"]).survived();
     assert_eq!(ran.json()["stages"][1]["dropped"]["bad tunnel checksum"], frames.len());
 }
 
@@ -189,7 +189,7 @@ fn missing_pieces_are_counted() {
     }
     let path = write_pcap("missing.pcap", mbuf_io::LinkType::ETHERNET, &kept);
     let report =
-        replay(&[path.to_str().unwrap(), "--stage", "reassemble,decapsulate", "--json"]).clean().json();
+        replay(&[path.to_str().unwrap(), "--stage", "reassemble,decapsulate", "--json"]).survived().json();
     let reassemble = &report["stages"][1];
     assert_eq!(reassemble["notes"]["datagrams"]["given up"], removed);
     assert!(reassemble["dropped"]["pieces missing at the end"].as_u64().unwrap() >= removed);
@@ -208,7 +208,7 @@ fn overlapping_pieces_refuse_the_datagram() {
     frames.insert(victim, twin); // the same place, other bytes: hostile
     let path = write_pcap("overlap.pcap", mbuf_io::LinkType::ETHERNET, &frames);
     let report =
-        replay(&[path.to_str().unwrap(), "--stage", "reassemble,decapsulate", "--json"]).clean().json();
+        replay(&[path.to_str().unwrap(), "--stage", "reassemble,decapsulate", "--json"]).survived().json();
     assert!(report["stages"][1]["dropped"]["overlapping pieces"].as_u64().unwrap() >= 3, "{report}");
     assert_eq!(report["stages"][2]["packets_out"], 1090);
 }

@@ -465,6 +465,7 @@ fn no_holder_sees_what_another_writes_in_any_order_of_operations() {
     const STEPS: usize = if cfg!(miri) { 2 } else { 3 };
     const CHOICES: usize = 17 * HOLDERS;
     let pool = Pool::new();
+    let mut count = 0;
     for start in 0..3 {
         let mut choice = [0; STEPS];
         'sequences: loop {
@@ -478,7 +479,10 @@ fn no_holder_sees_what_another_writes_in_any_order_of_operations() {
             let model = packet.to_vec();
             let mut all = [Some((packet, model)), None, None];
             let mut last = STEPS - 1;
-            for (k, &c) in choice.iter().enumerate() {
+            // Under Miri, a few of them.
+            count += 1;
+            let tried = if cfg!(miri) && count % 83 != 0 { &[] } else { &choice[..] };
+            for (k, &c) in tried.iter().enumerate() {
                 if !step(&pool, &mut all, c / HOLDERS, c % HOLDERS, 100 + k as u8) {
                     last = k;
                     break;

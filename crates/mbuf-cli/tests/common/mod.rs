@@ -30,6 +30,19 @@ impl Ran {
         self
     }
 
+    /// Fails unless the exit status is 0 and standard error says nothing but that packets were dropped.
+    pub(crate) fn survived(self) -> Self {
+        let expected =
+            |line: &str| line.starts_with("mbufctl: warning: ") && line.contains(" packets dropped in ");
+        assert!(
+            self.status == Some(0) && self.stderr.lines().all(expected),
+            "{}{}",
+            self.stderr,
+            self.stdout
+        );
+        self
+    }
+
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
@@ -127,7 +140,7 @@ pub(crate) fn assert_same(found: &[Frame], expected: &[Frame], context: &str) {
 pub(crate) fn through(capture: &Path, stages: &str, out: &str) -> Vec<Frame> {
     let out = temp(out);
     let (capture, out_name) = (capture.to_str().unwrap(), out.to_str().unwrap());
-    replay(&[capture, "--stage", stages, "--check", "--out", out_name]).clean();
+    replay(&[capture, "--stage", stages, "--check", "--out", out_name]).survived();
     let frames = read(&out);
     std::fs::remove_file(out).unwrap();
     frames
