@@ -1,14 +1,18 @@
 //! Programs that try to break the library from safe code: hostile owners, tags and iterators, sharers that write in
 //! every order, threads. Small enough to run under Miri, which sees what the assertions cannot.
 
-use std::cell::Cell;
+use std::alloc::Layout;
+use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use mbuf::{Chain, Class, OpError, Packet, PacketQueue, Pool, Reserve, Resource, Tag, TagCopy};
+use mbuf::{
+    Chain, Class, Heap, OpError, Packet, PacketQueue, PageSource, Pool, Reserve, Resource, Tag, TagCopy,
+};
 
 fn in_use(pool: &Pool) -> [usize; 3] {
     let stats = pool.stats();
@@ -242,6 +246,58 @@ fn callbacks_that_panic_leave_nothing_behind() {
     assert_eq!(in_use(&pool), before);
     packet.shatter(std::iter::repeat(7)).unwrap();
     assert_eq!(packet.segment_count(), 86);
+}
+
+/// Panics instead of giving pages, when told to.
+struct Moody(Arc<AtomicBool>);
+
+#[allow(unsafe_code)]
+// SAFETY: the heap's pages or none.
+unsafe impl PageSource for Moody {
+    fn acquire(&self, layout: Layout) -> Option<NonNull<u8>> {
+        assert!(!self.0.load(Ordering::Relaxed), "no pages");
+        Heap.acquire(layout)
+    }
+
+    unsafe fn release(&self, run: NonNull<u8>, layout: Layout) {
+        // SAFETY: by the contract of this function.
+        unsafe { Heap.release(run, layout) }
+    }
+}
+
+#[test]
+fn a_page_source_that_panics_leaves_no_choice_behind() {
+    let moody = Arc::new(AtomicBool::new(false));
+    let pool = Pool::builder().pages(Moody(moody.clone())).build().unwrap();
+    let mut packet = Packet::from_owner(&pool, vec![1; 3000]).unwrap();
+    packet.prepend_slice(&[2; 10]).unwrap();
+    for write in [false, true] {
+        moody.store(true, Ordering::Relaxed);
+        assert!(panics(
+            || if write { packet.write_at(20, &[9; 9000]) } else { packet.make_unique() }.unwrap()
+        ));
+        moody.store(false, Ordering::Relaxed);
+        assert_eq!((packet.check(), packet.len()), (Ok(()), 3010));
+    }
+}
+
+#[test]
+fn a_page_source_that_panics_does_not_keep_a_pair_that_loses_its_cluster() {
+    let moody = Arc::new(AtomicBool::new(false));
+    let pool = Pool::builder().pages(Moody(moody.clone())).build().unwrap();
+    let mut packets = vec![Packet::with_cluster(&pool).unwrap()];
+    while pool.stats().clusters.current < pool.stats().clusters.total {
+        packets.push(Packet::with_cluster(&pool).unwrap());
+    }
+    let mut packet = packets.pop().unwrap();
+    packet.extend_from_slice(&[1; 300]).unwrap();
+    let shared = packet.share().unwrap();
+    moody.store(true, Ordering::Relaxed);
+    assert!(panics(|| drop(packet)));
+    moody.store(false, Ordering::Relaxed);
+    assert_eq!((shared.share_count(), shared == [1; 300]), (1, true));
+    drop((shared, packets));
+    assert_eq!(in_use(&pool), [0, 0, 0]);
 }
 
 // Owners.
@@ -516,11 +572,11 @@ fn sharers_on_other_threads_do_not_race() {
     for round in 0..3 {
         let mut packet = match round {
             0 => Packet::with_cluster(&pool).unwrap(),
-            1 => Packet::from_owner_mut(&pool, vec![0; 100]).unwrap(),
+            1 => Packet::from_owner_mut(&pool, vec![7; 100]).unwrap(),
             _ => Packet::with_class(&pool, Class::Page).unwrap(),
         };
-        packet.truncate(0);
-        packet.extend_from_slice(&[7; 20]).unwrap();
+        packet.truncate(20);
+        packet.write_at(0, &[7; 20]).unwrap();
         let shared = packet.share().unwrap();
         let mut part = packet.share_range(5..15).unwrap();
         thread::scope(|scope| {
@@ -558,6 +614,40 @@ fn sharers_on_other_threads_do_not_race() {
         .unwrap();
     }
     assert_eq!(in_use(&pool), [0, 0, 0]);
+}
+
+thread_local! {
+    static KEPT: RefCell<Vec<Packet>> = const { RefCell::new(Vec::new()) };
+}
+
+#[test]
+fn packets_outlive_their_pool_and_the_caches_of_their_thread() {
+    for kept_first in [false, true] {
+        let pool = Pool::new();
+        let (outside, mut shared) = (pool.clone(), None);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // Thread-locals are dropped in an order that nobody promises.
+                assert!(!kept_first || KEPT.with_borrow(Vec::is_empty));
+                let mut packet = plain(&pool, 2);
+                shared = Some(packet.share().unwrap());
+                packet.set_tag(OnDrop::new(&[], move || drop(plain(&outside, 3).share())));
+                KEPT.with_borrow_mut(|kept| kept.extend([packet, plain(&pool, 4)]));
+            });
+        });
+        drop(pool);
+        let mut shared = shared.unwrap();
+        shared.make_unique().unwrap();
+        assert_eq!(shared.share().unwrap(), [2; 600]);
+    }
+    let pool = Pool::new();
+    let packet = plain(&pool, 5);
+    let shared = packet.share().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(move || drop(packet.duplicate().unwrap().share().unwrap()));
+        scope.spawn(move || drop(pool));
+        scope.spawn(move || assert_eq!(shared.duplicate().unwrap(), [5; 600]));
+    });
 }
 
 #[test]
@@ -802,6 +892,29 @@ mod bytes_crate {
         assert_eq!(twice.copy_to_bytes(3)[..], [1, 7, 1]);
         drop(twice);
         assert_eq!(in_use(&pool), [0, 0, 0]);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "4 GiB")]
+    fn an_appender_has_no_room_beyond_the_longest_chain() {
+        let pool = Pool::new();
+        let piece = Packet::from_owner(&pool, vec![0; 1 << 24]).unwrap();
+        let mut packet = piece.share().unwrap();
+        for _ in 1..255 {
+            packet.append(piece.share().unwrap()).unwrap();
+        }
+        packet.append(piece.share_range(..(1 << 24) - 600 - 4).unwrap()).unwrap();
+        packet.append(plain(&pool, 1)).unwrap();
+        assert!(packet.tailroom() > 3 && packet.len() == u32::MAX as usize - 3);
+        assert!(packet.extend_from_slice(&[0; 4]).is_err());
+        assert!(packet.append(Chain::from_slice(&pool, &[0; 4]).unwrap()).is_err());
+        let mut appender = Appender::new(&mut packet);
+        assert_eq!(appender.remaining_mut(), 3);
+        appender.put_slice(b"end");
+        assert!(panics(|| appender.put_u8(0)));
+        assert_eq!((packet.len(), packet.check()), (u32::MAX as usize, Ok(())));
+        assert!(packet.range_eq(u32::MAX as usize - 3.., b"end").unwrap());
+        assert!(packet.share().unwrap().append(packet).is_err());
     }
 
     #[test]

@@ -20,6 +20,17 @@ fn copied(seg: &RawMbuf, from: usize, to: usize) -> (usize, usize) {
 #[must_use]
 struct Copies(Run);
 
+/// Takes the choice of segments back when their copies cannot be had, or the page source panics.
+struct Choice<'a, H: Head>(&'a mut MbufChain<H>);
+
+impl<H: Head> Drop for Choice<'_, H> {
+    fn drop(&mut self) {
+        for mut seg in self.0.segs_mut() {
+            seg.choose(false);
+        }
+    }
+}
+
 /// Writing.
 impl<H: Head> MbufChain<H> {
     /// Makes every segment writable, by copying what is shared or read-only.
@@ -83,13 +94,9 @@ impl<H: Head> MbufChain<H> {
         if !any {
             return Ok(Copies(run));
         }
-        let made = self.make_copies(start, len, &mut run);
-        if let Err(error) = made {
-            for mut seg in self.segs_mut() {
-                seg.choose(false);
-            }
-            return Err(error);
-        }
+        let choice = Choice(self);
+        choice.0.make_copies(start, len, &mut run)?;
+        core::mem::forget(choice);
         Ok(Copies(run))
     }
 
@@ -177,15 +184,9 @@ impl<H: Head> MbufChain<H> {
         let over = end.min(total).saturating_sub(offset);
         let (inside, beyond) = bytes.split_at(over);
         let copies = self.reserve_copies(offset.min(total), over)?;
-        let more = match self.reserve_back(end.saturating_sub(total)) {
-            Ok(more) => more,
-            Err(error) => {
-                for mut seg in self.segs_mut() {
-                    seg.choose(false);
-                }
-                return Err(error.into());
-            }
-        };
+        let choice = Choice(self);
+        let more = choice.0.reserve_back(end.saturating_sub(total))?;
+        core::mem::forget(choice);
         self.commit_copies(offset.min(total), over, copies);
         if end > total {
             let gap = offset.saturating_sub(total);

@@ -23,7 +23,7 @@
 
 use core::cell::{Cell, UnsafeCell};
 use core::marker::PhantomData;
-use core::mem::{ManuallyDrop, offset_of, size_of};
+use core::mem::{self, ManuallyDrop, offset_of, size_of};
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
 use core::slice;
@@ -888,26 +888,34 @@ unsafe fn free_marked(mbuf: NonNull<RawMbuf>) {
     }
     raw.storage.set(ptr::null_mut());
     raw.head.unmark();
-    // The mbuf goes home before the storage, whose owner may run the user's code.
+    // Let go of when the mbuf is home: the storage's owner may run the user's code.
+    let _storage = Released(storage, kind);
     if !paired {
         // SAFETY: at rest: without storage.
-        unsafe { put(object, false) };
-    } else if let Some(cluster) = raw.shared().spare_cluster() {
-        // SAFETY: a cluster that is ours alone; with it the mbuf is at rest.
-        unsafe {
-            let storage = cluster.as_ptr::<Storage>();
-            raw.storage.set(storage.as_ptr());
-            raw.buf.set((*storage.as_ptr()).buf);
-            raw.cap.set((*storage.as_ptr()).size);
-            put(object, true);
-        }
-    } else {
-        // SAFETY: without a cluster it is no object of the packet zone: back to the keg, where the mbuf zone finds it.
-        unsafe { raw::discard(object) };
+        return unsafe { put(object, false) };
     }
-    if let Some(storage) = storage {
-        // SAFETY: the count that the mbuf held, which is gone.
-        unsafe { storage::release(storage, kind) };
+    let bare = Bare(object);
+    // May panic, if the page source does.
+    let Some(cluster) = raw.shared().spare_cluster() else { return };
+    mem::forget(bare);
+    // SAFETY: a cluster that is ours alone; with it the mbuf is at rest.
+    unsafe {
+        let storage = cluster.as_ptr::<Storage>();
+        raw.storage.set(storage.as_ptr());
+        raw.buf.set((*storage.as_ptr()).buf);
+        raw.cap.set((*storage.as_ptr()).size);
+        put(object, true);
+    }
+}
+
+/// An mbuf of the packet zone that has no cluster, and so is no object of that zone: it goes back to the keg, where
+/// the mbuf zone finds it.
+struct Bare(Object);
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        // SAFETY: made only for an mbuf that is given away, marked no more, without storage.
+        unsafe { raw::discard(self.0) };
     }
 }
 
