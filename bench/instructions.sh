@@ -6,7 +6,8 @@ cd "$(dirname "$0")"
 
 command -v valgrind >/dev/null || { echo "valgrind is not installed: skipped"; exit 0; }
 RUSTFLAGS="-C target-cpu=x86-64-v3" cargo build --release --quiet
-bench=target/release/mbuf-bench
+bench=${CARGO_TARGET_DIR:-target}/release/mbuf-bench
+rows=$("$bench" names)
 
 count() {
     valgrind --tool=callgrind --callgrind-out-file=/dev/null "$bench" run "$1" "$2" 2>&1 |
@@ -23,4 +24,4 @@ while read -r row; do
         echo "allocation and free take $each instructions, 60 or more" >&2
         exit 1
     fi
-done < <("$bench" names)
+done <<<"$rows"
