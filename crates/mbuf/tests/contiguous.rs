@@ -50,7 +50,7 @@ both_kinds! {
 
     fn make_contiguous_with_headroom_gives_both<H>() {
         each_offset::<H>(|built, n| {
-            for room in [0, 1, 30, 90, 200, 3000] {
+            for &room in if cfg!(miri) { &[1, 200][..] } else { &[0, 1, 30, 90, 200, 3000] } {
                 let bytes = match built.chain.make_contiguous_with_headroom(n, room) {
                     Ok(bytes) => bytes,
                     Err(error) => {

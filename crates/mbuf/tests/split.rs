@@ -92,7 +92,7 @@ fn an_empty_part_holds_no_storage_of_the_other() {
 fn a_tail_whose_first_segment_cannot_carry_a_header_gets_one_that_can() {
     let pool = Pool::new();
     let shape = Shape::of([(20, Storage::Inline), (MHLEN + 1, Storage::Inline), (9, Storage::Inline)]);
-    for at in 1..20 + MHLEN + 10 {
+    for at in (1..20 + MHLEN + 10).step_by(if cfg!(miri) { 19 } else { 1 }) {
         let mut built = shape.build::<mbuf::Header>(&pool);
         let tail = built.chain.split_off(at).unwrap();
         assert_eq!(tail.check(), Ok(()));

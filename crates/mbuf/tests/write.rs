@@ -6,7 +6,7 @@ use mbuf_testkit::{Built, Shape, Storage, assert_empty, both_kinds, each_offset,
 both_kinds! {
     fn write_at_writes_and_others_see_nothing<H>() {
         each_offset::<H>(|built, at| {
-            for n in [0usize, 1, 3, 300, 5000] {
+            for &n in if cfg!(miri) { &[0usize, 3, 300][..] } else { &[0, 1, 3, 300, 5000] } {
                 let data: Vec<u8> = (0..n).map(|i| 0x80 | (i as u8 ^ at as u8)).collect();
                 let copies = built.pool.stats().ops.copies_on_write;
                 match built.chain.write_at(at, &data) {
