@@ -2,9 +2,8 @@
 
 use crate::config::{COPY_BREAK, Class, MHLEN, MJUM16BYTES, MLEN};
 use crate::error::{AllocError, BoundsError, OpError};
-use crate::meta::Flags;
 use crate::pool::Shared;
-use crate::raw::{Edit, Mbuf, RawMbuf, Run};
+use crate::raw::{Mbuf, RawMbuf, Run};
 
 /// Where the first byte goes.
 #[derive(Clone, Copy)]
@@ -144,25 +143,28 @@ impl<'b, I: Iterator<Item = &'b [u8]>> Source<'b, I> {
     }
 }
 
-/// Moves `n` bytes from the front of a list behind the window of `into`, which has room for them. Segments that
-/// become empty go into the trash, and leave it their flags.
+/// Moves `n` bytes from the front of a list behind the window of `into`, which has room for them, and ors their
+/// flags to its own: it ends a record if it did, or the last byte of one came. Segments that become empty go into the
+/// trash.
 pub(crate) fn absorb(into: &mut Mbuf, from: &mut Run, trash: &mut crate::raw::Trash, mut n: usize) {
+    let mut flags = into.user_flags();
+    into.edit().clear_end();
     while n > 0 {
-        let Some(mut first) = from.pop_front() else { return };
+        let Some(mut first) = from.pop_front() else { break };
         let k = n.min(first.len());
         if let Some(place) = into.edit().grow_back(k) {
             place.copy_from_slice(&first.bytes()[..k]);
         }
+        flags |= first.flags_up_to(k);
         n -= k;
         if k < first.len() {
             first.edit().trim_front(k);
             from.push_front(first);
         } else {
-            let flags = into.user_flags() | first.user_flags();
-            into.edit().set_user_flags(flags);
             trash.push(first);
         }
     }
+    into.edit().set_user_flags(flags);
 }
 
 /// Makes `head`, which is empty and can carry a header, the carrier of the header for `run`, if the first segment of
@@ -174,6 +176,7 @@ pub(crate) fn rehead(mut head: Mbuf, run: &mut Run, trash: &mut crate::raw::Tras
     if !header || first.can_carry_header() {
         return trash.push(head);
     }
+    head.edit().set_type(first.type_bits());
     trash.push_storage(head.strip());
     head.place(MLEN - MHLEN);
     absorb(&mut head, run, trash, MHLEN);
@@ -233,11 +236,25 @@ pub(crate) fn offsets<'a>(
     })
 }
 
-/// Makes `last`, the last segment of a copy, the end of a record if a segment of the original is.
-pub(crate) fn mark_end<'a>(mut last: Edit<'_>, mut original: impl Iterator<Item = &'a RawMbuf>) {
-    const END: u16 = Flags::END_OF_RECORD.0;
-    if original.any(|seg| seg.user_flags() & END != 0) {
-        let flags = last.user_flags() | END;
-        last.set_user_flags(flags);
+/// Tells the segments of a copy what those of the original say: each has the type of its first byte and the flags of
+/// all its bytes.
+pub(crate) fn describe<'a>(copy: &mut Run, mut original: impl Iterator<Item = &'a RawMbuf>) {
+    let Some(mut seg) = original.next() else { return };
+    let mut done = 0;
+    for mut part in copy.segs_mut() {
+        part.set_type(seg.type_bits());
+        let mut flags = 0;
+        let mut left = part.len();
+        while left > 0 {
+            let n = left.min(seg.len() - done);
+            left -= n;
+            done += n;
+            flags |= seg.flags_up_to(done);
+            if done == seg.len() {
+                let Some(next) = original.next() else { break };
+                (seg, done) = (next, 0);
+            }
+        }
+        part.set_user_flags(flags);
     }
 }

@@ -74,6 +74,9 @@ impl Default for Meta {
 }
 
 /// What an mbuf holds (`m_type`): bookkeeping for statistics and for stacks that mix data and control.
+///
+/// Bytes keep their type: copies and parts of a segment have its type, and where segments are joined it is that of the
+/// first byte. New bytes have the type of those they are put beside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[repr(u8)]
 #[non_exhaustive]
@@ -105,11 +108,20 @@ impl MbufType {
 
 /// Flags of a segment that stacks and drivers set (`m_flags`). Sixteen bits; those without a name are the user's
 /// protocol flags.
+///
+/// On the first segment of a packet all but [`END_OF_RECORD`](Self::END_OF_RECORD) are the packet's: they stay with
+/// its header whatever becomes of the segment, are copied with it, and dropped with it. Elsewhere they are the
+/// segment's: parts and copies have them, and where segments are joined all are set.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Flags(pub u16);
 
 impl Flags {
-    /// Last segment of a record (`M_EOR`).
+    /// The last byte of the segment is the last of a record (`M_EOR`).
+    ///
+    /// The mark stays with that byte: cuts, copies and joints take it along, and what is put behind it goes into
+    /// another segment. Where bytes behind it are joined to it all the same, as by `make_contiguous`, the joint segment
+    /// has it. A record that is trimmed at its end ends with what is left of it. An empty segment ends no record: there
+    /// it cannot be set.
     pub const END_OF_RECORD: Flags = Flags(1);
     /// Sent or received as a link-level broadcast (`M_BCAST`).
     pub const BROADCAST: Flags = Flags(1 << 1);

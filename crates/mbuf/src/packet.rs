@@ -304,8 +304,10 @@ impl Chain {
                 Err(error) => return Err(Refused::new(error, self)),
             },
         };
+        let kind = self.first().type_bits();
         let (mut run, header) = self.into_run();
         if let Some(mut head) = head {
+            head.edit().set_type(kind);
             let mut trash = crate::raw::Trash::default();
             blank::absorb(&mut head, &mut run, &mut trash, crate::config::MHLEN);
             run.push_front(head);
@@ -322,7 +324,7 @@ impl<H: Head> MbufChain<H> {
         Flags(self.first().user_flags())
     }
 
-    /// Sets the flags of the first segment.
+    /// Sets the flags of the first segment, for packets those of the packet.
     pub fn set_flags(&mut self, flags: Flags) {
         self.first_mut().set_user_flags(flags.0);
     }

@@ -117,7 +117,8 @@ impl fmt::Debug for Reserve {
 }
 
 impl<H: crate::raw::Head> MbufChain<H> {
-    /// Puts the first `len` bytes of a reserve behind the data, without copying.
+    /// Puts the first `len` bytes of a reserve behind the data, as [`append`](Self::append) does: few bytes that fit
+    /// are copied, others linked.
     ///
     /// # Errors
     /// [`OpError::Bounds`] if the reserve has fewer, [`OpError::TooLong`] over 4 GiB; with the reserve.
@@ -132,7 +133,10 @@ impl<H: crate::raw::Head> MbufChain<H> {
         }
         match reserve.into_packet(len) {
             // Lengths were checked: both calls succeed.
-            Ok(packet) => drop(self.append(packet)),
+            Ok(mut packet) => {
+                packet.set_type(self.last_segment().mbuf_type());
+                drop(self.append(packet));
+            }
             Err(_) => unreachable!("the reserve has {len} bytes"),
         }
         Ok(())

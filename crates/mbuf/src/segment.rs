@@ -37,7 +37,8 @@ impl<'a> Segment<'a> {
         self.0.headroom()
     }
 
-    /// Bytes behind that may be written in place; none if the storage is read-only, or shared and its tail not ours.
+    /// Bytes behind that may be written in place; none if the storage is read-only, or shared and its tail not ours, or
+    /// if a record ends here.
     pub fn tailroom(self) -> usize {
         self.0.tailroom()
     }

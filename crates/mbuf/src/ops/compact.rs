@@ -1,6 +1,6 @@
 //! Fewer segments, or others.
 
-use crate::blank::{Front, Source, absorb, blank, contiguous, inline_capacity, mark_end};
+use crate::blank::{Front, Source, absorb, blank, contiguous, describe, inline_capacity};
 use crate::config::{Class, MJUM16BYTES, MJUMPAGESIZE};
 use crate::error::OpError;
 use crate::raw::{Head, MbufChain, Run};
@@ -49,13 +49,7 @@ impl<H: Head> MbufChain<H> {
     /// Copies all bytes into fresh segments and puts these in the place of the old ones.
     fn replace_all(&mut self, mut run: Run, total: usize) {
         Source::new(self.segs().map(|seg| seg.bytes())).fill(&mut run, total);
-        let bits = self.first().type_bits();
-        for mut seg in run.segs_mut() {
-            seg.set_type(bits);
-        }
-        if let Some(last) = run.segs_mut().last() {
-            mark_end(last, self.segs());
-        }
+        describe(&mut run, self.segs());
         self.edit(total, |old, trash| trash.append(core::mem::replace(old, run)));
     }
 
@@ -84,13 +78,16 @@ impl<H: Head> MbufChain<H> {
         let joined = total - before;
         let shared = self.shared();
         if joined <= MJUM16BYTES && kept > 0 {
-            let mut fresh = self.like_first(contiguous(shared, false, joined, 0)?);
+            let mut fresh = contiguous(shared, false, joined, 0)?;
             self.edit(total, |run, trash| {
                 let mut whole = Run::new();
                 for _ in 0..kept {
                     if let Some(seg) = run.pop_front() {
                         whole.push_back(seg);
                     }
+                }
+                if let Some(first) = run.segs().next() {
+                    fresh.edit().set_type(first.type_bits());
                 }
                 absorb(&mut fresh, run, trash, joined);
                 whole.push_back(fresh);

@@ -105,6 +105,12 @@ impl<H: Head> MbufChain<H> {
         mbuf
     }
 
+    /// An mbuf with the type of the last segment.
+    pub(super) fn like_last(&self, mut mbuf: Mbuf) -> Mbuf {
+        mbuf.edit().set_type(self.last().type_bits());
+        mbuf
+    }
+
     /// Makes a range contiguous and returns it. Bytes in front of it do not move.
     ///
     /// ```text
@@ -146,7 +152,7 @@ impl<H: Head> MbufChain<H> {
             None
         } else {
             match contiguous_soft(shared, false, len) {
-                Ok(fresh) => Some(self.like_first(fresh)),
+                Ok(fresh) => Some(fresh),
                 Err(error) => {
                     shared.ops.pullup_failures.add(1);
                     return Err(error);
@@ -171,6 +177,8 @@ impl<H: Head> MbufChain<H> {
                     if let Some(place) = fresh.edit().grow_back(moved) {
                         place.copy_from_slice(&seg.bytes()[within..]);
                     }
+                    fresh.edit().set_type(seg.type_bits());
+                    fresh.edit().set_user_flags(seg.user_flags());
                     absorb(&mut fresh, run, trash, missing);
                     run.push_front(fresh);
                     seg.edit().trim_back(moved);

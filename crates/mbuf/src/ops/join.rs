@@ -133,7 +133,7 @@ impl<H: Head> MbufChain<H> {
             return Ok(self.last_mut().grow_back(n).unwrap_or_default());
         }
         let empty = self.total() == 0;
-        let mut fresh = self.like_first(contiguous_soft(self.shared(), H::HEADER && empty, n)?);
+        let mut fresh = self.like_last(contiguous_soft(self.shared(), H::HEADER && empty, n)?);
         let _ = fresh.edit().grow_back(n);
         self.edit(total, |run, trash| {
             if empty {
@@ -175,7 +175,7 @@ impl<H: Head> MbufChain<H> {
     ) {
         let More { here, replaces, mut blank, len } = more;
         let total = self.total() + len;
-        let bits = self.first().type_bits();
+        let bits = self.last().type_bits();
         for mut seg in blank.segs_mut() {
             seg.set_type(bits);
         }
@@ -194,8 +194,8 @@ impl<H: Head> MbufChain<H> {
         });
     }
 
-    /// Puts another chain behind, by linking its segments, or by copying if it is small and fits. Its packet header
-    /// (metadata, tags), if any, is dropped.
+    /// Puts another chain behind, by linking its segments, or by copying if it is small, fits, and has the type of the
+    /// last segment and no flags. Its packet header (metadata, flags, tags), if any, is dropped.
     ///
     /// ```text
     /// [abc]─[de····]  and  [fg]      →  [abc]─[defg··]
@@ -220,9 +220,10 @@ impl<H: Head> MbufChain<H> {
         if more == 0 {
             return Ok(());
         }
-        // Bytes behind the end of a record, or with one of their own, keep their segments.
-        let ends = self.last().ends_record() || other.segs().any(RawMbuf::ends_record);
-        if is_small(more) && more <= self.last().tailroom() && !ends {
+        // Bytes with flags, or of another type, keep their segments.
+        let last = self.last();
+        let alike = |seg: &RawMbuf| seg.flags_up_to(seg.len()) == 0 && seg.type_bits() == last.type_bits();
+        if is_small(more) && more <= last.tailroom() && other.segs().all(alike) {
             let mut offset = 0;
             for seg in other.segs() {
                 if let Some(place) = self.last_mut().grow_back(seg.len()) {

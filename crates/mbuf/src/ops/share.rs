@@ -3,7 +3,7 @@
 use core::ops::RangeBounds;
 
 use super::split::show_or_copy;
-use crate::blank::{Front, Source, add_lengths, blank, inline_capacity, mark_end, resolve};
+use crate::blank::{Front, Source, add_lengths, blank, describe, inline_capacity, resolve};
 use crate::config::MJUM16BYTES;
 use crate::error::OpError;
 use crate::raw::{Head, MbufChain, Run, StorageKind};
@@ -75,7 +75,7 @@ impl<H: Head> MbufChain<H> {
         let mut run = Run::new();
         if len == 0 {
             // No reference for no bytes.
-            run.push_back(shared.inline(H::HEADER)?);
+            run.push_back(self.like_first(shared.inline(H::HEADER)?));
         }
         let (mut skip, mut left) = (start, len);
         for seg in self.segs() {
@@ -143,12 +143,7 @@ impl<H: Head> MbufChain<H> {
             let header = self.copy_header()?;
             let mut run = blank(shared, len, H::HEADER, front)?;
             Source::new(self.segs().map(|seg| seg.bytes())).fill(&mut run, len);
-            for mut seg in run.segs_mut() {
-                seg.set_type(self.first().type_bits());
-            }
-            if let Some(last) = run.segs_mut().last() {
-                mark_end(last, self.segs());
-            }
+            describe(&mut run, self.segs());
             Ok(run.into(header, len))
         };
         let copy: Result<Self, OpError> = copy();

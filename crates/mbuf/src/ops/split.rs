@@ -53,11 +53,11 @@ impl<H: Head> MbufChain<H> {
         bounds(at, 0, self.total())?;
         let shared = self.shared();
         if at == 0 {
-            return Ok(Border::Front(contiguous_soft(shared, H::HEADER, 0)?));
+            return Ok(Border::Front(self.like_first(contiguous_soft(shared, H::HEADER, 0)?)));
         }
         let mut rest = offsets(self.segs()).skip_while(|(start, seg)| start + seg.len() < at);
         let Some((start, seg)) = rest.next() else {
-            return Ok(Border::Back(contiguous_soft(shared, header, 0)?));
+            return Ok(Border::Back(self.like_last(contiguous_soft(shared, header, 0)?)));
         };
         let within = at - start;
         if within < seg.len() {
@@ -69,7 +69,7 @@ impl<H: Head> MbufChain<H> {
             return Ok(Border::Within(within, show_or_copy(mbuf, seg, within, len)?));
         }
         match rest.next() {
-            None => Ok(Border::Back(contiguous_soft(shared, header, 0)?)),
+            None => Ok(Border::Back(self.like_last(contiguous_soft(shared, header, 0)?))),
             Some((_, next)) if !header || next.can_carry_header() => Ok(Border::Between),
             Some((_, next)) => {
                 let mbuf = contiguous_soft(shared, header, next.len())?;
@@ -125,7 +125,7 @@ impl<H: Head> MbufChain<H> {
         })
     }
 
-    /// Cuts a range out and drops it.
+    /// Cuts a range out and drops it. A record that loses its end ends with what is left in front of the range.
     ///
     /// # Errors
     /// [`OpError::Bounds`], [`OpError::Alloc`], [`OpError::TooManySharers`]. Nothing changed.
@@ -210,6 +210,6 @@ pub(super) fn show_or_copy(
         place.copy_from_slice(&seg.bytes()[start..start + len]);
     }
     mbuf.edit().set_type(seg.type_bits());
-    mbuf.edit().set_user_flags(seg.user_flags());
+    mbuf.edit().set_user_flags(seg.flags_up_to(start + len));
     Ok(mbuf)
 }

@@ -2,6 +2,7 @@
 
 use crate::blank::{bounds, rehead};
 use crate::error::BoundsError;
+use crate::meta::Flags;
 use crate::raw::{Head, MbufChain, Run, StorageKind};
 
 /// Dropping bytes at the ends.
@@ -40,6 +41,7 @@ impl<H: Head> MbufChain<H> {
             let mut left = n - head.len();
             let emptied = head.len();
             head.edit().trim_front(emptied);
+            head.edit().clear_end();
             while let Some(mut first) = run.pop_front() {
                 let k = left.min(first.len());
                 if k < first.len() {
@@ -52,10 +54,11 @@ impl<H: Head> MbufChain<H> {
             }
             rehead(head, run, trash, H::HEADER);
         });
+        self.let_go_if_empty();
         Ok(())
     }
 
-    /// Drops the last `n` bytes.
+    /// Drops the last `n` bytes. A record that loses its end ends with what is left of it.
     ///
     /// # Errors
     /// [`BoundsError`] if there are fewer; nothing is dropped.
@@ -85,11 +88,15 @@ impl<H: Head> MbufChain<H> {
         Ok(())
     }
 
-    /// No bytes need no storage, if others could use it: what is shared or external is let go.
+    /// No bytes end no record, and need no storage that others could use: what is shared or external is let go.
     #[inline]
     fn let_go_if_empty(&mut self) {
+        if !self.is_empty() {
+            return;
+        }
+        self.first_mut().clear_end();
         let first = self.first();
-        if first.len() == 0 && (first.kind() == StorageKind::External || !first.is_writable()) {
+        if first.kind() == StorageKind::External || !first.is_writable() {
             self.edit(0, |run, trash| {
                 if let Some(mut head) = run.pop_front() {
                     trash.push_storage(head.strip());
@@ -112,8 +119,8 @@ impl<H: Head> MbufChain<H> {
     }
 }
 
-/// Cuts a list down to `keep` bytes and at least one segment; returns the segments cut off, which may still show
-/// bytes in front of the cut.
+/// Cuts a list down to `keep` bytes and at least one segment; returns the segments cut off. A record that was cut ends
+/// with what is left of it.
 pub(super) fn cut(run: &mut Run, keep: usize) -> Run {
     let mut kept = Run::new();
     let mut left = keep;
@@ -129,5 +136,11 @@ pub(super) fn cut(run: &mut Run, keep: usize) -> Run {
         }
         kept.push_back(seg);
     }
-    core::mem::replace(run, kept)
+    let rest = core::mem::replace(run, kept);
+    if let Some(mut last) = run.segs_mut().last() {
+        let cut_off = rest.segs().fold(0, |flags, seg| flags | seg.user_flags());
+        let flags = last.user_flags() | cut_off & Flags::END_OF_RECORD.0;
+        last.set_user_flags(flags);
+    }
+    rest
 }

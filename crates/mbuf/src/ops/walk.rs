@@ -66,7 +66,7 @@ impl<H: Head> MbufChain<H> {
         self.first().headroom()
     }
 
-    /// Bytes behind the data that can be appended to in place.
+    /// Bytes behind the data that can be appended to in place; none behind the end of a record.
     ///
     /// # Cost
     /// O(1) for packets, O(segments) for headerless chains.

@@ -109,14 +109,11 @@ impl<H: Head> MbufChain<H> {
             let header = H::HEADER && at == 0 && from == 0;
             let mut copy = blank(shared, to - from, header, Front::NONE)?;
             Source::new(core::iter::once(&seg.bytes()[from..to])).fill(&mut copy, to - from);
-            let mut left = seg.len() - from;
+            let mut end = from;
             for mut part in copy.segs_mut() {
-                left -= part.len();
+                end += part.len();
                 part.set_type(seg.type_bits());
-                part.set_user_flags(seg.user_flags());
-                if left > 0 {
-                    part.clear_end();
-                }
+                part.set_user_flags(seg.flags_up_to(end));
             }
             run.append(copy);
             if to < seg.len() {

@@ -94,9 +94,9 @@ pub(crate) mod flag {
     /// Flags that users see and set, from here up.
     pub(crate) const USER_SHIFT: u32 = 16;
     pub(crate) const USER_MASK: u32 = 0xffff << USER_SHIFT;
-    /// Those that say something of the packet, and go where its header goes. The first (end of record) is the
-    /// segment's.
+    /// The last byte of the window is the last of a record. Never set on an empty window.
     pub(crate) const END: u32 = 1 << USER_SHIFT;
+    /// Those that, with a packet header, say something of the packet, and go where the header goes.
     pub(crate) const PACKET_MASK: u32 = 0xfffe << USER_SHIFT;
 }
 
@@ -198,7 +198,8 @@ impl RawMbuf {
     }
 
     fn may_write_tail(&self) -> bool {
-        !self.has(flag::READ_ONLY) && (self.has(flag::TAIL_OWNER) || self.is_unique())
+        // What follows the end of a record is in another segment.
+        !self.has(flag::READ_ONLY | flag::END) && (self.has(flag::TAIL_OWNER) || self.is_unique())
     }
 
     /// Bytes behind the window that may be written.
@@ -225,9 +226,13 @@ impl RawMbuf {
         (self.flags.get() >> flag::USER_SHIFT) as u16
     }
 
-    /// Whether a record ends with this segment.
-    pub(crate) fn ends_record(&self) -> bool {
-        self.has(flag::END)
+    /// The flags of another segment that shows bytes of this one up to `end`: not those of the packet; the end of a
+    /// record only if the last byte is among them.
+    #[inline]
+    pub(crate) fn flags_up_to(&self, end: usize) -> u16 {
+        let packet = if self.has(flag::PKTHDR) { flag::PACKET_MASK } else { 0 };
+        let behind = if end < self.len() { flag::END } else { 0 };
+        ((self.flags.get() & !packet & !behind) >> flag::USER_SHIFT) as u16
     }
 
     fn packet_flags(&self) -> u32 {
@@ -329,6 +334,9 @@ impl RawMbuf {
                     return Some("the mbuf would be freed as if its storage were its own");
                 }
             }
+        }
+        if self.has(flag::END) && self.len() == 0 {
+            return Some("a record ends with no bytes");
         }
         if self.has(flag::PKTHDR)
             && !self.has(flag::FRESH)
@@ -499,7 +507,6 @@ impl Mbuf {
     /// is copied, as it has to fit.
     pub(crate) fn show(mut self, from: &RawMbuf, start: usize, len: usize) -> Result<Self, OpError> {
         debug_assert!(start + len <= from.len());
-        let keep = flag::TYPE_MASK | flag::USER_MASK;
         match from.storage() {
             None => {
                 let max = self.capacity();
@@ -521,7 +528,8 @@ impl Mbuf {
                 self.flags.set(self.flags.get() & !flag::TAIL_OWNER | from.flags.get() & flag::READ_ONLY);
             }
         }
-        self.flags.set(self.flags.get() & !keep | from.flags.get() & keep);
+        self.edit().set_type(from.type_bits());
+        self.edit().set_user_flags(from.flags_up_to(start + len));
         Ok(self)
     }
 
@@ -802,9 +810,12 @@ impl<'a> Edit<'a> {
         self.flags.set(self.flags.get() & !flag::TYPE_MASK | u32::from(bits));
     }
 
-    /// Sets the flags that users see.
+    /// Sets the flags that users see. No bytes end no record.
     pub(crate) fn set_user_flags(&mut self, bits: u16) {
         self.flags.set(self.flags.get() & !flag::USER_MASK | u32::from(bits) << flag::USER_SHIFT);
+        if self.len() == 0 {
+            self.clear_end();
+        }
     }
 
     /// The packet header, made real if it was fresh.
