@@ -18,6 +18,8 @@ struct State<'p> {
     pool: &'p Pool,
     cache: PoolCache<'p>,
     packet: Packet,
+    /// 64 segments of 1000 bytes.
+    long: Packet,
     burst: Vec<Packet>,
     heap: bytes::Bytes,
 }
@@ -65,6 +67,33 @@ const ROWS: &[Row] = &[
         },
     },
     Row {
+        name: "from_slice 1500 B + free",
+        run: |s, n| (0..n).for_each(|_| drop(black_box(Packet::from_slice(s.pool, &[1; 1500]).unwrap()))),
+    },
+    Row {
+        name: "headroom for 20 of 1400 B + free",
+        run: |s, n| {
+            (0..n).for_each(|_| {
+                let mut packet = Packet::with_cluster(s.pool).unwrap();
+                packet.extend(1400).unwrap();
+                black_box(packet.make_contiguous_with_headroom(20, 100).unwrap());
+            })
+        },
+    },
+    Row {
+        name: "split and join in the middle of 64",
+        run: |s, n| {
+            (0..n).for_each(|_| {
+                let tail = s.long.split_off(32_000).unwrap();
+                s.long.append(black_box(tail)).unwrap();
+            })
+        },
+    },
+    Row {
+        name: "find 4 B in the last 1500 of 64000 B",
+        run: |s, n| (0..n).for_each(|_| assert_eq!(black_box(s.long.find_bytes(62_500, b"ab\0\0")), None)),
+    },
+    Row {
         name: "peer: Bytes clone + free",
         run: |s, n| (0..n).for_each(|_| drop(black_box(s.heap.clone()))),
     },
@@ -74,12 +103,20 @@ const ROWS: &[Row] = &[
     },
 ];
 
+fn long(pool: &Pool) -> Packet {
+    let bytes: Vec<u8> = (0..64_000).map(|i: u32| i.wrapping_mul(0x9e37_79b1).to_le_bytes()[3]).collect();
+    let mut packet = Packet::from_slice(pool, &bytes).unwrap();
+    packet.shatter([1000; 64]).unwrap();
+    packet
+}
+
 fn main() {
     let pool = Pool::new();
     let mut state = State {
         pool: &pool,
         cache: pool.cache(),
         packet: Packet::from_slice(&pool, &[1; 1500]).unwrap(),
+        long: long(&pool),
         burst: Vec::with_capacity(BURST),
         heap: bytes::Bytes::from(vec![1; 1500]).slice(..),
     };
@@ -105,7 +142,7 @@ fn main() {
 
 fn time(state: &mut State) {
     const ROUNDS: usize = 15;
-    const N: usize = 1 << 20;
+    const N: usize = 1 << 17;
     let mut samples = vec![Vec::new(); ROWS.len()];
     for _ in 0..ROUNDS {
         for (row, samples) in ROWS.iter().zip(&mut samples) {
