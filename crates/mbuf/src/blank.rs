@@ -1,5 +1,7 @@
 //! Reserving: every operation that needs memory takes all of it here before it changes anything.
 
+use core::ops::{Deref, Range};
+
 use crate::config::{COPY_BREAK, Class, MHLEN, MJUM16BYTES, MLEN};
 use crate::error::{AllocError, BoundsError, OpError};
 use crate::pool::Shared;
@@ -222,6 +224,48 @@ pub(crate) fn resolve(
     let len = end.checked_sub(start).ok_or(outside(start, 0))?;
     bounds(start, len, available)?;
     Ok((start, len))
+}
+
+/// The segments that hold some of a range of bytes, each with where in its window they are; none of them is empty.
+#[derive(Clone)]
+pub(crate) struct Parts<I> {
+    segs: I,
+    skip: usize,
+    left: usize,
+}
+
+impl<I> Parts<I> {
+    /// The range of `len` bytes from `start` on; what of it is not there is left out.
+    #[inline]
+    pub(crate) fn new(segs: I, start: usize, len: usize) -> Self {
+        Parts { segs, skip: start, left: len }
+    }
+
+    /// Bytes of the range that are still to come.
+    pub(crate) fn left(&self) -> usize {
+        self.left
+    }
+}
+
+impl<S: Deref<Target = RawMbuf>, I: Iterator<Item = S>> Iterator for Parts<I> {
+    type Item = (S, Range<usize>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.left > 0 {
+            let seg = self.segs.next()?;
+            let len = seg.len();
+            if self.skip >= len {
+                self.skip -= len;
+                continue;
+            }
+            let start = core::mem::take(&mut self.skip);
+            let n = self.left.min(len - start);
+            self.left -= n;
+            return Some((seg, start..start + n));
+        }
+        None
+    }
 }
 
 /// Segments of a list with the offset of each.

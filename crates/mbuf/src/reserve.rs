@@ -95,18 +95,8 @@ impl Reserve {
         if len > available {
             return Err(Refused::new(BoundsError { offset: 0, len, available }, self));
         }
-        let mut kept = Run::new();
-        let mut left = len;
-        while let Some(mut seg) = self.run.pop_front() {
-            if left == 0 && !kept.is_empty() {
-                break;
-            }
-            let over = seg.len().saturating_sub(left);
-            left -= seg.len() - over;
-            seg.edit().trim_back(over);
-            kept.push_back(seg);
-        }
-        Ok(kept)
+        drop(self.run.cut(len));
+        Ok(self.run)
     }
 }
 

@@ -80,12 +80,7 @@ impl<H: Head> MbufChain<H> {
         if joined <= MJUM16BYTES && kept > 0 {
             let mut fresh = contiguous(shared, false, joined, 0)?;
             self.edit(total, |run, trash| {
-                let mut whole = Run::new();
-                for _ in 0..kept {
-                    if let Some(seg) = run.pop_front() {
-                        whole.push_back(seg);
-                    }
-                }
+                let (mut whole, _) = run.take_front(before);
                 if let Some(first) = run.segs().next() {
                     fresh.edit().set_type(first.type_bits());
                 }

@@ -4,7 +4,7 @@ use core::ops::RangeBounds;
 
 use crate::blank::{absorb, bounds, contiguous, contiguous_soft, offsets, resolve};
 use crate::error::{BoundsError, OpError};
-use crate::raw::{Head, Mbuf, MbufChain, Run};
+use crate::raw::{Head, Mbuf, MbufChain};
 
 /// Contiguous bytes.
 impl<H: Head> MbufChain<H> {
@@ -163,12 +163,7 @@ impl<H: Head> MbufChain<H> {
             shared.ops.pullups.add(1);
         }
         self.edit(total, |run, trash| {
-            let mut front = Run::new();
-            for _ in 0..index {
-                if let Some(seg) = run.pop_front() {
-                    front.push_back(seg);
-                }
-            }
+            let (mut front, within) = run.take_front(start);
             let Some(mut seg) = run.pop_front() else { return };
             match fresh {
                 None => absorb(&mut seg, run, trash, missing),

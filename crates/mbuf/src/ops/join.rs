@@ -19,8 +19,9 @@ impl<H: Head> MbufChain<H> {
     /// # Errors
     /// [`OpError::Alloc`], [`OpError::TooLong`] over 16 KiB or if there would be over 4 GiB. Nothing changed.
     /// # Cost
-    /// O(1). Without enough headroom in storage of its own, one mbuf, with a cluster if `n` is over
-    /// [`MHLEN`](crate::MHLEN) (headerless: [`MLEN`](crate::MLEN)).
+    /// O(1) for packets, O(segments) for headerless chains, whose total has to be found. Without enough headroom in
+    /// storage of its own, one mbuf, with a cluster if `n` is over [`MHLEN`](crate::MHLEN) (headerless:
+    /// [`MLEN`](crate::MLEN)).
     /// # BSD
     /// `M_PREPEND`, `m_prepend`. Differs: lengths are checked, the chain survives a failure, the total is kept.
     #[doc(alias = "m_prepend")]

@@ -2,8 +2,7 @@
 
 use core::ops::RangeBounds;
 
-use super::split::show_or_copy;
-use crate::blank::{Front, Source, add_lengths, blank, describe, inline_capacity, resolve};
+use crate::blank::{Front, Parts, Source, add_lengths, blank, describe, inline_capacity, resolve};
 use crate::config::MJUM16BYTES;
 use crate::error::OpError;
 use crate::raw::{Head, MbufChain, Run, StorageKind};
@@ -66,7 +65,7 @@ impl<H: Head> MbufChain<H> {
     /// A part of a chain whose one segment has storage.
     #[inline]
     fn share_single(&self, start: usize, len: usize) -> Result<Self, OpError> {
-        self.like(self.shared().inline(H::HEADER)?.show(self.first(), start, len)?)
+        self.like(self.shared().inline(H::HEADER)?.show(self.first(), start..start + len)?)
     }
 
     fn share_segments(&self, start: usize, len: usize) -> Result<Self, OpError> {
@@ -77,32 +76,17 @@ impl<H: Head> MbufChain<H> {
             // No reference for no bytes.
             run.push_back(self.like_first(shared.inline(H::HEADER)?));
         }
-        let (mut skip, mut left) = (start, len);
-        for seg in self.segs() {
-            if left == 0 {
-                break;
-            }
-            if skip >= seg.len() {
-                skip -= seg.len();
-                continue;
-            }
-            let mut at = skip;
-            let end = seg.len().min(skip.saturating_add(left));
-            skip = 0;
-            loop {
-                let first = run.is_empty();
+        for (seg, mut part) in Parts::new(self.segs(), start, len) {
+            while !part.is_empty() {
+                let header = H::HEADER && run.is_empty();
                 // Inline data that does not fit behind a packet header goes into two mbufs.
                 let most = match seg.kind() {
-                    StorageKind::Inline => inline_capacity(H::HEADER && first),
+                    StorageKind::Inline => inline_capacity(header),
                     _ => usize::MAX,
                 };
-                let n = (end - at).min(most);
-                run.push_back(show_or_copy(shared.inline(H::HEADER && first)?, seg, at, n)?);
-                at += n;
-                left -= n;
-                if at == end {
-                    break;
-                }
+                let end = part.end.min(part.start.saturating_add(most));
+                run.push_back(shared.inline(header)?.show(seg, part.start..end)?);
+                part.start = end;
             }
         }
         Ok(run.into(header, len))

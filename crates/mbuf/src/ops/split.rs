@@ -2,8 +2,7 @@
 
 use core::ops::RangeBounds;
 
-use super::trim::cut;
-use crate::blank::{bounds, contiguous_soft, offsets, resolve};
+use crate::blank::{Parts, bounds, contiguous_soft, resolve};
 use crate::error::{OpError, Refused};
 use crate::raw::{Chain, Head, Mbuf, MbufChain, Run, StorageKind};
 
@@ -17,8 +16,8 @@ enum Border {
     Between,
     /// Between two segments; this takes the place of the second, of which it holds a copy.
     Replaced(Mbuf),
-    /// Within a segment, at this offset; the mbuf shows what is behind.
-    Within(usize, Mbuf),
+    /// Within a segment; this shows what is behind.
+    Within(Mbuf),
 }
 
 /// Splitting.
@@ -48,78 +47,53 @@ impl<H: Head> MbufChain<H> {
         Ok(tail.into(header, total - at))
     }
 
-    /// Cuts off all bytes from `at` on, as a list whose first segment can carry a header if asked.
+    /// Takes what a cut at `at` needs, so that the first segment behind it can carry a header if asked.
     fn border(&self, at: usize, header: bool) -> Result<Border, OpError> {
-        bounds(at, 0, self.total())?;
+        let total = self.total();
+        bounds(at, 0, total)?;
         let shared = self.shared();
         if at == 0 {
             return Ok(Border::Front(self.like_first(contiguous_soft(shared, H::HEADER, 0)?)));
         }
-        let mut rest = offsets(self.segs()).skip_while(|(start, seg)| start + seg.len() < at);
-        let Some((start, seg)) = rest.next() else {
+        // The first segment with bytes behind the cut; the cut is within it, or in front of it.
+        let Some((seg, part)) = Parts::new(self.segs(), at, total - at).next() else {
             return Ok(Border::Back(self.like_last(contiguous_soft(shared, header, 0)?)));
         };
-        let within = at - start;
-        if within < seg.len() {
-            let len = seg.len() - within;
-            let mbuf = match seg.kind() {
-                StorageKind::Inline => contiguous_soft(shared, header, len)?,
-                _ => shared.inline(header)?,
-            };
-            return Ok(Border::Within(within, show_or_copy(mbuf, seg, within, len)?));
+        let within = part.start > 0;
+        if !within && (!header || seg.can_carry_header()) {
+            return Ok(Border::Between);
         }
-        match rest.next() {
-            None => Ok(Border::Back(self.like_last(contiguous_soft(shared, header, 0)?))),
-            Some((_, next)) if !header || next.can_carry_header() => Ok(Border::Between),
-            Some((_, next)) => {
-                let mbuf = contiguous_soft(shared, header, next.len())?;
-                Ok(Border::Replaced(show_or_copy(mbuf, next, 0, next.len())?))
-            }
-        }
+        let mbuf = match seg.kind() {
+            StorageKind::Inline => contiguous_soft(shared, header, part.len())?,
+            _ => shared.inline(header)?,
+        };
+        let mbuf = mbuf.show(seg, part)?;
+        Ok(if within { Border::Within(mbuf) } else { Border::Replaced(mbuf) })
     }
 
     fn cut_at(&mut self, at: usize, total: usize, border: Border) -> Run {
         debug_assert!(at <= total);
         self.edit(at, |run, trash| {
-            let mut front = Run::new();
-            let mut left = at;
-            let mut tail = Run::new();
-            match border {
-                Border::Front(head) => {
-                    front.push_back(head);
-                    return core::mem::replace(run, front);
-                }
-                Border::Back(back) => {
-                    tail.push_back(back);
-                    return tail;
-                }
-                Border::Between | Border::Replaced(_) | Border::Within(..) => {
-                    while let Some(seg) = run.pop_front() {
-                        if seg.len() > left {
-                            run.push_front(seg);
-                            break;
-                        }
-                        left -= seg.len();
-                        front.push_back(seg);
-                    }
-                }
-            }
-            match border {
+            let (front, mut tail) = match border {
+                Border::Front(head) => (Run::of(head), Run::new()),
+                Border::Back(back) => return Run::of(back),
+                Border::Between => (run.take_front(at).0, Run::new()),
                 Border::Replaced(mbuf) => {
+                    let (front, _) = run.take_front(at);
                     if let Some(replaced) = run.pop_front() {
                         trash.push(replaced);
                     }
-                    tail.push_back(mbuf);
+                    (front, Run::of(mbuf))
                 }
-                Border::Within(within, mut rest) => {
+                Border::Within(mut rest) => {
+                    let (mut front, within) = run.take_front(at);
                     if let Some(mut seg) = run.pop_front() {
                         seg.edit().cut_for(within, &mut rest);
                         front.push_back(seg);
                     }
-                    tail.push_back(rest);
+                    (front, Run::of(rest))
                 }
-                _ => {}
-            }
+            };
             tail.append(core::mem::replace(run, front));
             tail
         })
@@ -148,7 +122,7 @@ impl<H: Head> MbufChain<H> {
         let tail = self.cut_at(start + len, total, border);
         // In one step: to drop what is cut out may run the user's code.
         self.edit(total - len, |run, trash| {
-            trash.append(cut(run, start));
+            trash.append(run.cut(start));
             run.append(tail);
         });
         Ok(())
@@ -194,22 +168,4 @@ impl<H: Head> Drop for Rejoin<'_, H> {
         // Lengths were checked, and a chain's own parts are never too long for it.
         drop(self.1.take().map(|rest| self.0.append(rest)));
     }
-}
-
-/// Makes an empty mbuf show a part of a segment: shared if it has storage, copied if it is inline.
-pub(super) fn show_or_copy(
-    mut mbuf: Mbuf,
-    seg: &crate::raw::RawMbuf,
-    start: usize,
-    len: usize,
-) -> Result<Mbuf, OpError> {
-    if seg.kind() != StorageKind::Inline {
-        return mbuf.show(seg, start, len);
-    }
-    if let Some(place) = mbuf.edit().grow_back(len) {
-        place.copy_from_slice(&seg.bytes()[start..start + len]);
-    }
-    mbuf.edit().set_type(seg.type_bits());
-    mbuf.edit().set_user_flags(seg.flags_up_to(start + len));
-    Ok(mbuf)
 }

@@ -2,8 +2,7 @@
 
 use crate::blank::{bounds, rehead};
 use crate::error::BoundsError;
-use crate::meta::Flags;
-use crate::raw::{Head, MbufChain, Run, StorageKind};
+use crate::raw::{Head, MbufChain, StorageKind};
 
 /// Dropping bytes at the ends.
 impl<H: Head> MbufChain<H> {
@@ -17,40 +16,50 @@ impl<H: Head> MbufChain<H> {
     /// # Errors
     /// [`BoundsError`] if there are fewer; nothing is dropped.
     /// # Cost
-    /// O(segments dropped), which are freed. Copies nothing, except that a packet header which loses its mbuf may
+    /// O(1) if the first segment has more than `n` bytes. Otherwise O(segments dropped), which are freed, for packets,
+    /// and O(segments) for headerless chains. Copies nothing, except that a packet header which loses its mbuf may
     /// have to move up to 104 inline bytes of the next one.
     /// # BSD
     /// `m_adj` with a positive count. Differs: it does not stop at the end of the data, and frees what it empties.
     #[doc(alias = "m_adj")]
     #[doc(alias = "rte_pktmbuf_adj")]
     #[doc(alias = "skb_pull")]
+    #[inline]
     pub fn trim_front(&mut self, n: usize) -> Result<(), BoundsError> {
-        let total = self.total();
-        bounds(0, n, total)?;
         if n == 0 {
             return Ok(());
         }
-        if n < self.first().len() || self.is_single() {
+        if n < self.first().len() {
+            // Without asking a headerless chain for its total.
             self.first_mut().trim_front(n);
-            self.set_total(total - n);
+            if H::HEADER {
+                self.set_total(self.total() - n);
+            }
+            return Ok(());
+        }
+        self.trim_segments(n)
+    }
+
+    /// Drops all of the first segment, and what else belongs to the first `n` bytes.
+    #[cold]
+    fn trim_segments(&mut self, n: usize) -> Result<(), BoundsError> {
+        let total = self.total();
+        bounds(0, n, total)?;
+        if self.is_single() {
+            self.first_mut().trim_front(n);
+            self.set_total(0);
             self.let_go_if_empty();
             return Ok(());
         }
         self.edit(total - n, |run, trash| {
             let Some(mut head) = run.pop_front() else { return };
-            let mut left = n - head.len();
             let emptied = head.len();
             head.edit().trim_front(emptied);
             head.edit().clear_end();
-            while let Some(mut first) = run.pop_front() {
-                let k = left.min(first.len());
-                if k < first.len() {
-                    first.edit().trim_front(k);
-                    run.push_front(first);
-                    break;
-                }
-                left -= k;
-                trash.push(first);
+            let (dropped, within) = run.take_front(n - emptied);
+            trash.append(dropped);
+            if let Some(mut first) = run.segs_mut().next() {
+                first.trim_front(within);
             }
             rehead(head, run, trash, H::HEADER);
         });
@@ -63,7 +72,8 @@ impl<H: Head> MbufChain<H> {
     /// # Errors
     /// [`BoundsError`] if there are fewer; nothing is dropped.
     /// # Cost
-    /// O(1) for packets if the last segment has more than `n` bytes, otherwise O(segments); those dropped are freed.
+    /// O(1) for packets if the last segment has more than `n` bytes, otherwise O(segments): the new last one is found
+    /// from the front, so many short cuts of a long chain cost far more than a single one. Segments dropped are freed.
     /// Copies nothing.
     /// # BSD
     /// `m_adj` with a negative count. Differs: it does not stop at the start of the data, and frees what it empties.
@@ -83,7 +93,7 @@ impl<H: Head> MbufChain<H> {
             return Ok(());
         }
         let keep = total - n;
-        self.edit(keep, |run, trash| trash.append(cut(run, keep)));
+        self.edit(keep, |run, trash| trash.append(run.cut(keep)));
         self.let_go_if_empty();
         Ok(())
     }
@@ -117,30 +127,4 @@ impl<H: Head> MbufChain<H> {
             let _ = self.trim_back(total - len);
         }
     }
-}
-
-/// Cuts a list down to `keep` bytes and at least one segment; returns the segments cut off. A record that was cut ends
-/// with what is left of it.
-pub(super) fn cut(run: &mut Run, keep: usize) -> Run {
-    let mut kept = Run::new();
-    let mut left = keep;
-    while let Some(mut seg) = run.pop_front() {
-        if left == 0 && !kept.is_empty() {
-            run.push_front(seg);
-            break;
-        }
-        let over = seg.len().saturating_sub(left);
-        left -= seg.len() - over;
-        if over > 0 {
-            seg.edit().trim_back(over);
-        }
-        kept.push_back(seg);
-    }
-    let rest = core::mem::replace(run, kept);
-    if let Some(mut last) = run.segs_mut().last() {
-        let cut_off = rest.segs().fold(0, |flags, seg| flags | seg.user_flags());
-        let flags = last.user_flags() | cut_off & Flags::END_OF_RECORD.0;
-        last.set_user_flags(flags);
-    }
-    rest
 }

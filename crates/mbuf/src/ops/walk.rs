@@ -2,7 +2,7 @@
 
 use core::ops::RangeBounds;
 
-use crate::blank::{bounds, offsets, resolve};
+use crate::blank::{Parts, bounds, offsets, resolve};
 use crate::error::BoundsError;
 use crate::raw::{Head, MbufChain, RawMbuf, Segs};
 use crate::segment::{Segment, SegmentMut};
@@ -145,7 +145,7 @@ impl<H: Head> MbufChain<H> {
     #[inline]
     pub(crate) fn pieces(&self, start: usize, len: usize) -> Result<Slices<'_>, BoundsError> {
         bounds(start, len, self.total())?;
-        Ok(Slices { segs: self.segs(), skip: start, left: len })
+        Ok(Slices(Parts::new(self.segs(), start, len)))
     }
 
     /// The segments as `IoSlice`s, for vectored writes.
@@ -191,30 +191,14 @@ impl core::fmt::Debug for Segments<'_> {
 
 /// The bytes of a range, one slice per segment.
 #[derive(Clone)]
-pub struct Slices<'a> {
-    segs: Segs<'a>,
-    skip: usize,
-    left: usize,
-}
+pub struct Slices<'a>(Parts<Segs<'a>>);
 
 impl<'a> Iterator for Slices<'a> {
     type Item = &'a [u8];
 
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
-        while self.left > 0 {
-            let bytes = self.segs.next()?.bytes();
-            if self.skip >= bytes.len() {
-                self.skip -= bytes.len();
-                continue;
-            }
-            let bytes = &bytes[self.skip..];
-            self.skip = 0;
-            let bytes = &bytes[..bytes.len().min(self.left)];
-            self.left -= bytes.len();
-            return Some(bytes);
-        }
-        None
+        self.0.next().map(|(seg, part)| &seg.bytes()[part])
     }
 }
 
@@ -222,6 +206,6 @@ impl core::iter::FusedIterator for Slices<'_> {}
 
 impl core::fmt::Debug for Slices<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Slices").field("left", &self.left).finish_non_exhaustive()
+        f.debug_struct("Slices").field("left", &self.0.left()).finish_non_exhaustive()
     }
 }

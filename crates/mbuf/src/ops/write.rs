@@ -1,19 +1,18 @@
 //! Writing: private copies of what is shared, and bytes at an offset.
 
-use core::ops::RangeBounds;
+use core::ops::{Range, RangeBounds};
 
 use super::join::zeros;
-use super::split::show_or_copy;
-use crate::blank::{Front, Source, blank, contiguous_soft, is_small, resolve};
+use crate::blank::{Front, Parts, Source, blank, contiguous_soft, is_small, resolve};
 use crate::error::OpError;
 use crate::raw::{Head, MbufChain, RawMbuf, Run};
 
-/// The part of a segment that is copied when the bytes `from..to` of it have to be written: all of it, but for ends
-/// that are worth sharing.
-fn copied(seg: &RawMbuf, from: usize, to: usize) -> (usize, usize) {
-    let start = if is_small(from) { 0 } else { from };
-    let end = if is_small(seg.len() - to) { seg.len() } else { to };
-    (start, end)
+/// The part of a segment that is copied when `part` of it has to be written: all of it, but for ends that are worth
+/// sharing.
+fn copied(seg: &RawMbuf, part: Range<usize>) -> Range<usize> {
+    let start = if is_small(part.start) { 0 } else { part.start };
+    let end = if is_small(seg.len() - part.end) { seg.len() } else { part.end };
+    start..end
 }
 
 /// Segments that take the place of chosen ones.
@@ -77,16 +76,9 @@ impl<H: Head> MbufChain<H> {
 
     /// Chooses the segments that have to be copied before `start..start + len` can be written, and makes the copies.
     fn reserve_copies(&mut self, start: usize, len: usize) -> Result<Copies, OpError> {
-        let mut offset = 0;
         let mut any = false;
-        for mut seg in self.segs_mut() {
-            let (at, end) = (offset, offset + seg.len());
-            offset = end;
-            if at >= start + len {
-                break;
-            }
-            let overlaps = len > 0 && start < end;
-            let chosen = overlaps && !seg.is_writable();
+        for (mut seg, _) in Parts::new(self.segs_mut(), start, len) {
+            let chosen = !seg.is_writable();
             seg.choose(chosen);
             any |= chosen;
         }
@@ -102,11 +94,10 @@ impl<H: Head> MbufChain<H> {
 
     fn make_copies(&self, start: usize, len: usize, run: &mut Run) -> Result<(), OpError> {
         let shared = self.shared();
-        for (at, seg) in crate::blank::offsets(self.segs()).filter(|(_, seg)| seg.is_chosen()) {
-            let (from, to) = (start.saturating_sub(at), (start + len - at).min(seg.len()));
-            let (from, to) = copied(seg, from, to);
+        for (seg, part) in Parts::new(self.segs(), start, len).filter(|(seg, _)| seg.is_chosen()) {
+            let Range { start: from, end: to } = copied(seg, part);
             // The first segment carries the header unless its front stays.
-            let header = H::HEADER && at == 0 && from == 0;
+            let header = seg.has_header() && from == 0;
             let mut copy = blank(shared, to - from, header, Front::NONE)?;
             Source::new(core::iter::once(&seg.bytes()[from..to])).fill(&mut copy, to - from);
             let mut end = from;
@@ -117,7 +108,7 @@ impl<H: Head> MbufChain<H> {
             }
             run.append(copy);
             if to < seg.len() {
-                run.push_back(show_or_copy(shared.inline(false)?, seg, to, seg.len() - to)?);
+                run.push_back(shared.inline(false)?.show(seg, to..seg.len())?);
             }
             shared.ops.copies_on_write.add(1);
         }
@@ -131,32 +122,25 @@ impl<H: Head> MbufChain<H> {
         }
         let total = self.total();
         self.edit(total, |run, trash| {
-            let mut whole = Run::new();
-            let mut at = 0;
-            while let Some(mut seg) = run.pop_front() {
-                let seg_len = seg.len();
+            let (mut whole, within) = run.take_front(start);
+            for (mut seg, part) in Parts::new(core::iter::from_fn(|| run.pop_front()), within, len) {
                 if !seg.is_chosen() {
                     whole.push_back(seg);
-                } else {
-                    seg.edit().choose(false);
-                    let (from, to) = (start.saturating_sub(at), (start + len - at).min(seg_len));
-                    let (from, _) = copied(&seg, from, to);
-                    let mut left = seg_len - from;
-                    if from > 0 {
-                        seg.edit().trim_back(left);
-                        seg.edit().clear_end();
-                        whole.push_back(seg);
-                    } else {
-                        trash.push(seg);
-                    }
-                    while left > 0 {
-                        let Some(copy) = copies.pop_front() else { break };
-                        left -= copy.len();
-                        whole.push_back(copy);
-                    }
+                    continue;
                 }
-                at += seg_len;
+                seg.edit().choose(false);
+                let from = copied(&seg, part).start;
+                let gone = seg.len() - from;
+                if from > 0 {
+                    seg.edit().trim_back(gone);
+                    seg.edit().clear_end();
+                    whole.push_back(seg);
+                } else {
+                    trash.push(seg);
+                }
+                whole.append(copies.take_front(gone).0);
             }
+            whole.append(core::mem::take(run));
             *run = whole;
         });
     }
@@ -195,24 +179,15 @@ impl<H: Head> MbufChain<H> {
 
     /// Writes bytes over those of segments that are writable.
     fn overwrite(&mut self, offset: usize, bytes: &[u8]) {
-        let (mut skip, mut left) = (offset, bytes);
-        for seg in self.segs_mut() {
-            let len = seg.len();
-            if left.is_empty() {
-                return;
-            }
-            if skip >= len {
-                skip -= len;
-                continue;
-            }
-            let n = left.len().min(len - skip);
+        let mut left = bytes;
+        for (seg, part) in Parts::new(self.segs_mut(), offset, bytes.len()) {
+            let (now, rest) = left.split_at(part.len());
             let Some(place) = seg.bytes_mut() else {
                 debug_assert!(false, "the segment was made writable");
                 return;
             };
-            place[skip..skip + n].copy_from_slice(&left[..n]);
-            left = &left[n..];
-            skip = 0;
+            place[part].copy_from_slice(now);
+            left = rest;
         }
     }
 
@@ -225,27 +200,10 @@ impl<H: Head> MbufChain<H> {
         range: impl RangeBounds<usize>,
     ) -> Result<Option<impl Iterator<Item = &mut [u8]>>, crate::BoundsError> {
         let (start, len) = resolve(range, self.total())?;
-        let mut offset = 0;
-        let writable = self.segs().all(|seg| {
-            let (at, end) = (offset, offset + seg.len());
-            offset = end;
-            let overlaps = len > 0 && at < start + len && start < end;
-            !overlaps || seg.is_writable()
-        });
-        if !writable {
+        if !Parts::new(self.segs(), start, len).all(|(seg, _)| seg.is_writable()) {
             return Ok(None);
         }
-        let (mut skip, mut left) = (start, len);
-        Ok(Some(self.segs_mut().filter_map(move |seg| {
-            let n = seg.len();
-            if left == 0 || skip >= n {
-                skip -= skip.min(n);
-                return None;
-            }
-            let from = core::mem::take(&mut skip);
-            let to = n.min(from + left);
-            left -= to - from;
-            seg.bytes_mut()?.get_mut(from..to)
-        })))
+        let parts = Parts::new(self.segs_mut(), start, len);
+        Ok(Some(parts.filter_map(|(seg, part)| seg.bytes_mut()?.get_mut(part))))
     }
 }

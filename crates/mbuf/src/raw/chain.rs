@@ -14,6 +14,7 @@ use core::ptr::{self, NonNull};
 use super::mbuf::{self, Edit, Mbuf, PacketHeader, RawMbuf, Released};
 use super::zones::Shared;
 use crate::error::{OpError, Refused};
+use crate::meta::Flags;
 
 mod sealed {
     pub trait Sealed {}
@@ -169,18 +170,22 @@ impl Run {
         Run { first: ptr::null_mut(), last: ptr::null_mut() }
     }
 
+    /// A list of one.
+    pub(crate) fn of(mbuf: Mbuf) -> Self {
+        let mbuf = mbuf.into_raw().as_ptr();
+        Run { first: mbuf, last: mbuf }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.first.is_null()
     }
 
     pub(crate) fn push_back(&mut self, mbuf: Mbuf) {
-        let mbuf = mbuf.into_raw().as_ptr();
-        self.append(Run { first: mbuf, last: mbuf });
+        self.append(Run::of(mbuf));
     }
 
     pub(crate) fn push_front(&mut self, mbuf: Mbuf) {
-        let mbuf = mbuf.into_raw().as_ptr();
-        let mut front = Run { first: mbuf, last: mbuf };
+        let mut front = Run::of(mbuf);
         front.append(core::mem::take(self));
         *self = front;
     }
@@ -196,6 +201,50 @@ impl Run {
             self.last = ptr::null_mut();
         }
         Some(mbuf)
+    }
+
+    /// Cuts off the segments that end within the first `n` bytes. Also returns how many of the `n` bytes are left:
+    /// they are the first ones of what is the first segment now.
+    pub(crate) fn take_front(&mut self, n: usize) -> (Run, usize) {
+        let (mut last, mut next, mut left) = (ptr::null_mut::<RawMbuf>(), self.first, n);
+        // SAFETY: null, or a live mbuf of our list.
+        while let Some(mbuf) = unsafe { next.as_ref() }
+            && mbuf.len() <= left
+        {
+            left -= mbuf.len();
+            last = next;
+            next = mbuf.next.get();
+        }
+        // SAFETY: null, or a live mbuf of our list; both parts end in null.
+        let Some(border) = (unsafe { last.as_ref() }) else { return (Run::new(), left) };
+        border.next.set(ptr::null_mut());
+        let front = Run { first: self.first, last };
+        self.first = next;
+        if next.is_null() {
+            self.last = ptr::null_mut();
+        }
+        (front, left)
+    }
+
+    /// Cuts the list down to `keep` bytes and at least one segment; returns the segments cut off. A record that was cut
+    /// ends with what is left of it.
+    pub(crate) fn cut(&mut self, keep: usize) -> Run {
+        let (mut kept, within) = self.take_front(keep);
+        if (within > 0 || kept.is_empty())
+            && let Some(mut seg) = self.pop_front()
+        {
+            let over = seg.len() - within;
+            seg.edit().trim_back(over);
+            kept.push_back(seg);
+        }
+        let rest = core::mem::replace(self, kept);
+        // SAFETY: null, or the last mbuf of a list that is borrowed mutably.
+        if let Some(mut last) = NonNull::new(self.last).map(|last| unsafe { Edit::new(last) }) {
+            let cut_off = rest.segs().fold(0, |flags, seg| flags | seg.user_flags());
+            let flags = last.user_flags() | cut_off & Flags::END_OF_RECORD.0;
+            last.set_user_flags(flags);
+        }
+        rest
     }
 
     /// Links another list behind this one: the splice that everything is built on.

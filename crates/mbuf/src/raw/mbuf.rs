@@ -24,7 +24,7 @@
 use core::cell::{Cell, UnsafeCell};
 use core::marker::PhantomData;
 use core::mem::{self, ManuallyDrop, offset_of, size_of};
-use core::ops::Deref;
+use core::ops::{Deref, Range};
 use core::ptr::{self, NonNull};
 use core::slice;
 
@@ -503,15 +503,16 @@ impl Mbuf {
         }
     }
 
-    /// Makes this mbuf, which has empty inline storage, show `range` of another: the storage is shared, inline data
-    /// is copied, as it has to fit.
-    pub(crate) fn show(mut self, from: &RawMbuf, start: usize, len: usize) -> Result<Self, OpError> {
-        debug_assert!(start + len <= from.len());
+    /// Makes this empty mbuf show a part of another's window: storage is shared, then this must be inline; inline
+    /// data is copied, and has to fit.
+    pub(crate) fn show(mut self, from: &RawMbuf, part: Range<usize>) -> Result<Self, OpError> {
+        debug_assert!(part.end <= from.len());
+        let len = part.end - part.start;
         match from.storage() {
             None => {
                 let max = self.capacity();
                 let place = self.edit().grow_back(len).ok_or(OpError::TooLong { len, max })?;
-                place.copy_from_slice(&from.bytes()[start..start + len]);
+                place.copy_from_slice(&from.bytes()[part.clone()]);
             }
             Some(storage) => {
                 if !storage.refs.acquire() {
@@ -523,13 +524,13 @@ impl Mbuf {
                 // a holder.
                 unsafe { self.hold(NonNull::new_unchecked(from.storage.get()), from.kind()) };
                 // SAFETY: a part of the other's window, so inside of the storage.
-                self.data.set(unsafe { from.data.get().add(start) });
+                self.data.set(unsafe { from.data.get().add(part.start) });
                 self.len.set(len as u32);
                 self.flags.set(self.flags.get() & !flag::TAIL_OWNER | from.flags.get() & flag::READ_ONLY);
             }
         }
         self.edit().set_type(from.type_bits());
-        self.edit().set_user_flags(from.flags_up_to(start + len));
+        self.edit().set_user_flags(from.flags_up_to(part.end));
         Ok(self)
     }
 
