@@ -1,7 +1,7 @@
 //! Looking at a chain: lengths, segments, slices, bytes, printing.
 
 use mbuf::{BoundsError, Header, MSIZE, Packet, Pool};
-use mbuf_testkit::{Shape, Storage, assert_empty, both_kinds, each_offset, each_range, each_shape};
+use mbuf_testkit::{Rng, Shape, Storage, assert_empty, both_kinds, each_offset, each_range, each_shape};
 
 both_kinds! {
     fn lengths_and_counts_are_those_of_the_segments<H>() {
@@ -188,5 +188,29 @@ fn open_and_closed_ranges_mean_what_they_mean_for_slices() {
     assert!(packet.slices(6..).is_err());
     assert_eq!(packet.slices(5..).unwrap().count(), 0);
     drop(built);
+    assert_empty(&pool);
+}
+
+#[test]
+fn find_bytes_agrees_with_a_plain_search_of_bytes_that_repeat() {
+    let pool = Pool::new();
+    let mut rng = Rng::new(5);
+    for _ in 0..mbuf_testkit::scaled(300, 3) {
+        let bytes: Vec<u8> = (0..1 + rng.below(40)).map(|_| b'a' + rng.below(2) as u8).collect();
+        let mut packet = Packet::from_slice(&pool, &bytes).unwrap();
+        packet.shatter(std::iter::repeat_with(|| 1 + rng.below(4))).unwrap();
+        for n in 1..=9.min(bytes.len()) {
+            // One that is there, and one that may not be.
+            let at = rng.below(bytes.len() - n + 1);
+            let mut needle = bytes[at..at + n].to_vec();
+            for _ in 0..2 {
+                for from in 0..=bytes.len() {
+                    let expected = bytes[from..].windows(n).position(|w| w == needle).map(|at| from + at);
+                    assert_eq!(packet.find_bytes(from, &needle), expected, "{needle:?} in {bytes:?}");
+                }
+                needle[n / 2] ^= b'a' ^ b'b';
+            }
+        }
+    }
     assert_empty(&pool);
 }

@@ -3,7 +3,9 @@
 use alloc::vec::Vec;
 use core::ops::RangeBounds;
 
-use crate::blank::bounds;
+use memchr::memmem;
+
+use crate::blank::{bounds, resolve};
 use crate::error::BoundsError;
 use crate::raw::{Head, MbufChain};
 
@@ -70,38 +72,53 @@ impl<H: Head> MbufChain<H> {
     /// # BSD
     /// Mynewt's `os_mbuf_cmpf`.
     pub fn range_eq(&self, range: impl RangeBounds<usize>, bytes: &[u8]) -> Result<bool, BoundsError> {
-        let mut left = bytes;
-        let pieces = self.slices(range)?;
-        for piece in pieces {
-            let Some((now, rest)) = left.split_at_checked(piece.len()) else { return Ok(false) };
-            if now != piece {
-                return Ok(false);
-            }
-            left = rest;
-        }
-        Ok(left.is_empty())
+        let (start, len) = resolve(range, self.total())?;
+        Ok(len == bytes.len() && begin_with(self.pieces(start, len)?, bytes))
     }
 
     /// The offset of the first occurrence of `needle` at or behind `from`.
     ///
     /// # Cost
-    /// O(bytes × needle) at worst; allocates nothing.
+    /// O(bytes) in one pass; at each border between segments, up to as many comparisons with the needle as it has
+    /// bytes. Allocates nothing.
     pub fn find_bytes(&self, from: usize, needle: &[u8]) -> Option<usize> {
         let total = self.total();
         bounds(from, needle.len(), total).ok()?;
-        let Some((&first, _)) = needle.split_first() else { return Some(from) };
+        if needle.is_empty() {
+            return Some(from);
+        }
+        let finder = memmem::Finder::new(needle);
+        let mut pieces = self.pieces(from, total - from).ok()?;
         let mut offset = from;
-        for piece in self.pieces(from, total - from).ok()? {
-            for (i, _) in piece.iter().enumerate().filter(|&(_, &byte)| byte == first) {
-                let at = offset + i;
-                if self.range_eq(at..at.saturating_add(needle.len()), needle) == Ok(true) {
-                    return Some(at);
-                }
+        while let Some(piece) = pieces.next() {
+            // All of it here, or its first bytes: then the last ones of the piece.
+            let mut last = piece.len().saturating_sub(needle.len() - 1)..piece.len();
+            let found = finder.find(piece).or_else(|| {
+                last.find(|&at| begin_with(core::iter::once(&piece[at..]).chain(pieces.clone()), needle))
+            });
+            if let Some(at) = found {
+                return Some(offset + at);
             }
             offset += piece.len();
         }
         None
     }
+}
+
+/// Whether slices, put together, begin with these bytes.
+fn begin_with<'a>(slices: impl Iterator<Item = &'a [u8]>, bytes: &[u8]) -> bool {
+    let mut left = bytes;
+    for slice in slices {
+        let (now, rest) = left.split_at(slice.len().min(left.len()));
+        if !slice.starts_with(now) {
+            return false;
+        }
+        left = rest;
+        if left.is_empty() {
+            break;
+        }
+    }
+    left.is_empty()
 }
 
 /// Same bytes, however they are segmented.
