@@ -104,30 +104,37 @@ pub(crate) fn contiguous_soft(shared: &Shared, header: bool, len: usize) -> Resu
 }
 
 /// Bytes that come in pieces.
-pub(crate) struct Source<'b, I> {
+pub(crate) struct Source<I: Iterator> {
     pieces: I,
-    piece: &'b [u8],
+    piece: Option<I::Item>,
+    /// Bytes of the piece that were copied.
+    done: usize,
 }
 
-impl<'b, I: Iterator<Item = &'b [u8]>> Source<'b, I> {
-    pub(crate) fn new(pieces: I) -> Self {
-        Source { pieces, piece: &[] }
+impl<I: Iterator<Item: Deref<Target = [u8]>>> Source<I> {
+    pub(crate) fn new(pieces: impl IntoIterator<IntoIter = I>) -> Self {
+        Source { pieces: pieces.into_iter(), piece: None, done: 0 }
     }
 
     /// Copies the next bytes. If the source ends early, the rest is zeroed.
     pub(crate) fn copy_to(&mut self, mut place: &mut [u8]) {
-        while !place.is_empty() {
-            if self.piece.is_empty() {
-                let Some(piece) = self.pieces.next() else { return place.fill(0) };
-                self.piece = piece;
-                continue;
+        loop {
+            if let Some(piece) = &self.piece {
+                // A piece of the user's may say something else each time.
+                let rest = piece.get(self.done..).unwrap_or_default();
+                let n = place.len().min(rest.len());
+                let (now, later) = place.split_at_mut(n);
+                now.copy_from_slice(&rest[..n]);
+                place = later;
+                self.done += n;
             }
-            let n = place.len().min(self.piece.len());
-            let (now, rest) = place.split_at_mut(n);
-            let (piece, left) = self.piece.split_at(n);
-            now.copy_from_slice(piece);
-            place = rest;
-            self.piece = left;
+            if place.is_empty() {
+                return;
+            }
+            (self.piece, self.done) = (self.pieces.next(), 0);
+            if self.piece.is_none() {
+                return place.fill(0);
+            }
         }
     }
 

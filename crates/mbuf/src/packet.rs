@@ -2,7 +2,7 @@
 
 use core::ops::Deref;
 
-use crate::blank::{self, Front, add_lengths, blank};
+use crate::blank::{self, Front, Source, add_lengths, blank};
 use crate::config::{Class, MJUM16BYTES};
 use crate::error::{AllocError, OpError, Refused};
 use crate::meta::{Flags, MbufType, Meta};
@@ -95,23 +95,9 @@ impl<H: Head> MbufChain<H> {
     {
         let len = slices.clone().into_iter().try_fold(0, |len, slice| add_lengths(len, slice.len()))?;
         let front = Front::default_of(pool.shared());
-        let mut slices = slices.into_iter();
-        let mut current = slices.next();
-        let mut done = 0;
-        Self::build(pool, len, front, |_, mut place| {
-            while !place.is_empty() {
-                let Some(slice) = &current else { return place.fill(0) };
-                let n = place.len().min(slice.len().saturating_sub(done));
-                let (now, rest) = place.split_at_mut(n);
-                now.copy_from_slice(&slice[done..done + n]);
-                place = rest;
-                done += n;
-                if done >= slice.len() {
-                    current = slices.next();
-                    done = 0;
-                }
-            }
-        })
+        let mut run = blank(pool.shared(), len, H::HEADER, front)?;
+        Source::new(slices).fill(&mut run, len);
+        Ok(run.into(PacketHeader::EMPTY, len))
     }
 
     /// A packet of `len` bytes behind `headroom` bytes that `copy` writes, piece by piece: it is given the offset of
@@ -125,13 +111,22 @@ impl<H: Head> MbufChain<H> {
         pool: &Pool,
         len: usize,
         headroom: usize,
-        copy: impl FnMut(usize, &mut [u8]),
+        mut copy: impl FnMut(usize, &mut [u8]),
     ) -> Result<Self, OpError> {
         add_lengths(len, 0)?;
         if headroom >= MJUM16BYTES {
             return Err(OpError::TooLong { len: headroom, max: MJUM16BYTES - 1 });
         }
-        Self::build(pool, len, Front::exactly(headroom), copy)
+        let mut run = blank(pool.shared(), len, H::HEADER, Front::exactly(headroom))?;
+        let mut offset = 0;
+        for seg in run.segs_mut() {
+            let n = seg.tailroom().min(len - offset);
+            if let Some(place) = seg.grow_back(n) {
+                copy(offset, place);
+            }
+            offset += n;
+        }
+        Ok(run.into(PacketHeader::EMPTY, len))
     }
 
     /// A copy of a frame with trailer encapsulation: from byte `offset` there are four bytes of trailer header, then
@@ -144,24 +139,6 @@ impl<H: Head> MbufChain<H> {
     pub fn from_trailer(pool: &Pool, frame: &[u8], offset: usize) -> Result<Self, OpError> {
         blank::bounds(offset, 4, frame.len())?;
         Self::from_slices(pool, [&frame[offset + 4..], &frame[..offset]])
-    }
-
-    fn build(
-        pool: &Pool,
-        len: usize,
-        front: Front,
-        mut copy: impl FnMut(usize, &mut [u8]),
-    ) -> Result<Self, OpError> {
-        let mut run = blank(pool.shared(), len, H::HEADER, front)?;
-        let mut offset = 0;
-        for seg in run.segs_mut() {
-            let n = seg.tailroom().min(len - offset);
-            if let Some(place) = seg.grow_back(n) {
-                copy(offset, place);
-            }
-            offset += n;
-        }
-        Ok(run.into(PacketHeader::EMPTY, len))
     }
 }
 

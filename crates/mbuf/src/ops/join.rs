@@ -172,7 +172,7 @@ impl<H: Head> MbufChain<H> {
     pub(super) fn commit_back<'b>(
         &mut self,
         more: More,
-        source: &mut Source<'b, impl Iterator<Item = &'b [u8]>>,
+        source: &mut Source<impl Iterator<Item = &'b [u8]>>,
     ) {
         let More { here, replaces, mut blank, len } = more;
         let total = self.total() + len;
