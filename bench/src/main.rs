@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use mbuf::{Packet, Pool, PoolCache};
+use mbuf::{Class, Packet, Pool, PoolCache};
 
 /// One row: a name, and what to do so many times.
 struct Row {
@@ -71,11 +71,11 @@ const ROWS: &[Row] = &[
         run: |s, n| (0..n).for_each(|_| drop(black_box(Packet::from_slice(s.pool, &[1; 1500]).unwrap()))),
     },
     Row {
-        name: "headroom for 20 of 1400 B + free",
+        name: "headroom for 20 of 8000 B + free",
         run: |s, n| {
             (0..n).for_each(|_| {
-                let mut packet = Packet::with_cluster(s.pool).unwrap();
-                packet.extend(1400).unwrap();
+                let mut packet = Packet::with_class(s.pool, Class::Jumbo9).unwrap();
+                packet.extend(8000).unwrap();
                 black_box(packet.make_contiguous_with_headroom(20, 100).unwrap());
             })
         },

@@ -177,3 +177,32 @@ fn headroom_for_nothing_gives_an_empty_chain_room() {
     }
     assert_empty(&pool);
 }
+
+#[test]
+fn headroom_moves_up_to_a_cluster_too_much_but_not_all_of_a_larger_segment() {
+    let bytes = vec![7; 16_000];
+    let large = |pool: &Pool, len| {
+        let mut packet = Packet::with_class(pool, Class::Jumbo16).unwrap();
+        packet.extend_from_slice(&bytes[..len]).unwrap();
+        packet
+    };
+    let pool = Pool::new();
+    for (len, slides) in [(20 + 2048, true), (20 + 2049, false), (16_000, false)] {
+        let mut packet = large(&pool, len);
+        let behind = packet.first_segment()[20..].as_ptr();
+        assert_eq!(packet.make_contiguous_with_headroom(20, 100).unwrap()[..20], bytes[..20]);
+        assert_eq!(packet.segment_count(), if slides { 1 } else { 2 });
+        assert_eq!(packet.last_segment().as_ptr() == behind, !slides, "the bytes behind");
+        assert!(packet.headroom() >= 100);
+        assert_eq!((packet.check(), packet == bytes[..len]), (Ok(()), true));
+    }
+    assert_empty(&pool);
+    // Without another mbuf there is still the room.
+    let pool = Pool::builder().mbufs(1).build().unwrap();
+    let mut packet = large(&pool, 16_000);
+    packet.make_contiguous_with_headroom(20, 100).unwrap();
+    assert_eq!((packet.segment_count(), packet.headroom()), (1, 100));
+    assert_eq!((packet.check(), packet == bytes), (Ok(()), true));
+    drop(packet);
+    assert_empty(&pool);
+}

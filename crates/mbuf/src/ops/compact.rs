@@ -33,13 +33,7 @@ impl<H: Head> MbufChain<H> {
         // Headroom must not cost a segment.
         let spare = fewest * MJUMPAGESIZE - total.min(fewest * MJUMPAGESIZE);
         front.storage = front.storage.min(spare & !7);
-        let run = match blank(shared, total, H::HEADER, front) {
-            Ok(run) => run,
-            Err(error) => {
-                ops.defrag_failures.add(1);
-                return Err(error.into());
-            }
-        };
+        let run = blank(shared, total, H::HEADER, front).inspect_err(|_| ops.defrag_failures.add(1))?;
         ops.defrag_packets.add(1);
         ops.defrag_bytes.add(total);
         self.replace_all(run, total);

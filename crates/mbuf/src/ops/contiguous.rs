@@ -2,7 +2,8 @@
 
 use core::ops::RangeBounds;
 
-use crate::blank::{absorb, bounds, contiguous, contiguous_soft, offsets, resolve};
+use crate::blank::{Parts, absorb, bounds, contiguous, contiguous_soft, resolve};
+use crate::config::MCLBYTES;
 use crate::error::{BoundsError, OpError};
 use crate::raw::{Head, Mbuf, MbufChain};
 
@@ -40,7 +41,9 @@ impl<H: Head> MbufChain<H> {
     /// # Errors
     /// As [`make_contiguous`](Self::make_contiguous), for `n + room` bytes.
     /// # Cost
-    /// Free if it is so already. Otherwise as [`make_contiguous`](Self::make_contiguous).
+    /// Free if it is so already. If the first segment has the room, all of its bytes slide back in it, unless over 2 KiB
+    /// of them are not asked for: then, as without the room, the `n` bytes are copied into another mbuf, which becomes
+    /// the first segment. If none is free the bytes slide all the same.
     /// # BSD
     /// `m_copyup`. Differs: copies only if it has to; the packet survives a failure.
     #[doc(alias = "m_copyup")]
@@ -58,11 +61,26 @@ impl<H: Head> MbufChain<H> {
         // If only headroom is asked for, it is that of a byte: no segment stays empty.
         let n = n.max(1).min(total);
         let first = self.first();
-        let have = first.len();
+        let (have, front) = (first.len(), first.headroom());
         let span = n.max(have);
-        if first.is_writable() && room.unwrap_or(0).saturating_add(span) <= first.capacity() {
-            let front = first.headroom();
-            if first.tailroom() < span - have || front < room.unwrap_or(0) {
+        let fits = first.is_writable() && room.unwrap_or(0).saturating_add(span) <= first.capacity();
+        let slides = front < room.unwrap_or(0) || first.tailroom() < span - have;
+        let shared = self.shared();
+        // To slide moves all that the segment has. From about 2 KiB too many on, another mbuf costs less.
+        let fresh = if fits && (!slides || span - n <= MCLBYTES) {
+            None
+        } else {
+            let fresh = match room {
+                None => contiguous_soft(shared, H::HEADER, n),
+                Some(room) => contiguous(shared, H::HEADER, n, room),
+            };
+            match fresh {
+                Err(OpError::Alloc(_)) if fits => None,
+                fresh => Some(fresh.inspect_err(|_| shared.ops.pullup_failures.add(1))?),
+            }
+        };
+        let Some(fresh) = fresh else {
+            if slides {
                 // Keep as much of the headroom as possible.
                 let front = room.unwrap_or(front.min(first.capacity() - span));
                 self.first_mut().slide(front);
@@ -73,18 +91,6 @@ impl<H: Head> MbufChain<H> {
                 run.push_front(head);
             });
             return Ok(());
-        }
-        let shared = self.shared();
-        let fresh = match room {
-            None => contiguous_soft(shared, H::HEADER, n),
-            Some(room) => contiguous(shared, H::HEADER, n, room),
-        };
-        let fresh = match fresh {
-            Ok(fresh) => fresh,
-            Err(error) => {
-                shared.ops.pullup_failures.add(1);
-                return Err(error);
-            }
         };
         shared.ops.pullups.add(1);
         let mut fresh = self.like_first(fresh);
@@ -137,31 +143,22 @@ impl<H: Head> MbufChain<H> {
 
     #[cold]
     fn gather_at(&mut self, start: usize, len: usize, total: usize) -> Result<(), OpError> {
-        let found = offsets(self.segs()).enumerate().find(|(_, (at, seg))| start < at + seg.len());
-        let Some((index, (at, seg))) = found else {
-            return Err(BoundsError { offset: start, len, available: total }.into());
-        };
-        let within = start - at;
-        if index == 0 && within == 0 {
+        if start == 0 {
             return self.gather(len, None);
         }
-        let missing = len - (seg.len() - within);
-        let in_place = seg.is_writable() && seg.tailroom() >= missing;
+        let Some((seg, part)) = Parts::new(self.segs(), start, len).next() else {
+            return Err(BoundsError { offset: start, len, available: total }.into());
+        };
+        let missing = len - part.len();
         let shared = self.shared();
-        let fresh = if in_place {
+        let fresh = if seg.is_writable() && seg.tailroom() >= missing {
             None
         } else {
-            match contiguous_soft(shared, false, len) {
-                Ok(fresh) => Some(fresh),
-                Err(error) => {
-                    shared.ops.pullup_failures.add(1);
-                    return Err(error);
-                }
-            }
-        };
-        if fresh.is_some() {
+            let fresh =
+                contiguous_soft(shared, false, len).inspect_err(|_| shared.ops.pullup_failures.add(1))?;
             shared.ops.pullups.add(1);
-        }
+            Some(fresh)
+        };
         self.edit(total, |run, trash| {
             let (mut front, within) = run.take_front(start);
             let Some(mut seg) = run.pop_front() else { return };

@@ -47,13 +47,8 @@ impl<H: Head> MbufChain<H> {
             Some(class) => class.size() - n,
             None => return Err(OpError::TooLong { len: n, max: MJUM16BYTES }),
         };
-        let mut fresh = match contiguous(self.shared(), H::HEADER, n, front & !7) {
-            Ok(fresh) => fresh,
-            Err(error) => {
-                ops.prepend_failures.add(1);
-                return Err(error);
-            }
-        };
+        let mut fresh = contiguous(self.shared(), H::HEADER, n, front & !7)
+            .inspect_err(|_| ops.prepend_failures.add(1))?;
         ops.prepends.add(1);
         fresh.edit().set_type(self.first().type_bits());
         let _ = fresh.edit().grow_back(n);

@@ -56,10 +56,7 @@ impl<H: Head> MbufChain<H> {
         } else {
             self.share_segments(start, len)
         };
-        if copy.is_err() {
-            self.shared().ops.copy_failures.add(1);
-        }
-        copy
+        copy.inspect_err(|_| self.shared().ops.copy_failures.add(1))
     }
 
     /// A part of a chain whose one segment has storage.
@@ -130,10 +127,6 @@ impl<H: Head> MbufChain<H> {
             describe(&mut run, self.segs());
             Ok(run.into(header, len))
         };
-        let copy: Result<Self, OpError> = copy();
-        if copy.is_err() {
-            shared.ops.copy_failures.add(1);
-        }
-        copy
+        copy().inspect_err(|_: &OpError| shared.ops.copy_failures.add(1))
     }
 }
