@@ -5,13 +5,13 @@ use std::io;
 
 /// A capture that cannot be read any further: the file, the frame, the byte, and what is wrong there.
 ///
-/// Every frame before it was delivered.
+/// Every frame before it was delivered. Without a frame it is the file as a whole that is wrong.
 #[derive(Debug)]
 pub struct CaptureError {
     /// The name given to [`Capture::new`](crate::Capture::new).
     pub file: String,
-    /// The number of the frame that could not be read, counted from 1; 1 also when the file header is damaged.
-    pub frame: u64,
+    /// The number of the frame that could not be read, counted from 1; `None` when the file header could not.
+    pub frame: Option<u64>,
     /// Where the damaged record or block starts, in bytes from the start of the file.
     pub offset: u64,
     /// What is wrong.
@@ -20,7 +20,11 @@ pub struct CaptureError {
 
 impl fmt::Display for CaptureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: frame {}, byte offset {}: {}", self.file, self.frame, self.offset, self.damage)
+        let Self { file, frame, offset, damage } = self;
+        match frame {
+            Some(frame) => write!(f, "{file}: frame {frame}, byte offset {offset}: {damage}"),
+            None => write!(f, "{file}: {damage}"),
+        }
     }
 }
 

@@ -24,12 +24,13 @@ fn read(file: &[u8]) -> (Vec<Vec<u8>>, Option<CaptureError>) {
     }
 }
 
-/// Reads a file that must be damaged behind `frames` frames, at `offset`.
+/// Reads a file that must be damaged behind `frames` frames, at `offset`; at offset 0 it is the file as a whole.
 fn damaged(file: &[u8], frames: usize, offset: usize) -> Damage {
     let (seen, error) = read(file);
     let error = error.expect("damage must be found");
     assert_eq!(seen.len(), frames, "{error}");
-    assert_eq!((error.frame, error.offset), (frames as u64 + 1, offset as u64), "{error}");
+    let frame = (offset > 0).then_some(frames as u64 + 1);
+    assert_eq!((error.frame, error.offset), (frame, offset as u64), "{error}");
     error.damage
 }
 
@@ -72,6 +73,12 @@ fn messages_name_file_frame_and_offset() {
     assert_eq!(
         error.unwrap().to_string(),
         "broken.pcap: frame 2, byte offset 80: the file ends inside a frame: 20 of 57 bytes are there"
+    );
+    let message = |file: &[u8]| read(file).1.unwrap().to_string();
+    assert_eq!(message(b""), "broken.pcap: the file is empty");
+    assert_eq!(
+        message(&small_pcapng(Order::Little)[..20]),
+        "broken.pcap: the file ends inside a section header: 20 of 28 bytes are there"
     );
 }
 
@@ -180,7 +187,7 @@ fn a_reader_that_fails_is_damage_at_that_frame() {
     let mut capture = Capture::new(Failing(&file[..100]), "disk").unwrap();
     assert!(capture.next_frame().unwrap().is_some());
     let error = capture.next_frame().unwrap_err();
-    assert_eq!((error.frame, error.offset), (2, 80));
+    assert_eq!((error.frame, error.offset), (Some(2), 80));
     assert_eq!(error.to_string(), "disk: frame 2, byte offset 80: cannot read: the disk is on fire");
     assert!(std::error::Error::source(&error).is_some());
 }

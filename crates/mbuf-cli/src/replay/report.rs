@@ -41,7 +41,7 @@ struct CaptureReport {
 #[derive(Debug, Serialize)]
 struct DamageReport {
     file: String,
-    frame: u64,
+    frame: Option<u64>,
     offset: u64,
     message: String,
 }

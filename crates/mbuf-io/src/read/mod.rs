@@ -44,14 +44,14 @@ impl<R: Read> Capture<R> {
     /// Opens a capture; `name` is what errors call it.
     ///
     /// # Errors
-    /// When the first bytes are not those of a pcap or pcapng file.
+    /// When the file header cannot be read, or is not that of a pcap or pcapng file.
     pub fn new(reader: R, name: impl Into<String>) -> Result<Self, CaptureError> {
         let name = name.into();
         let mut source = Source::new(reader);
         let mut interfaces = Vec::new();
         match open(&mut source, &mut interfaces) {
             Ok(format) => Ok(Self { source, name, format, interfaces, frames: 0, ended: false }),
-            Err(damage) => Err(CaptureError { file: name, frame: 1, offset: 0, damage }),
+            Err(damage) => Err(CaptureError { file: name, frame: None, offset: 0, damage }),
         }
     }
 
@@ -105,7 +105,7 @@ impl<R: Read> Capture<R> {
                 self.ended = true;
                 Err(CaptureError {
                     file: self.name.clone(),
-                    frame: self.frames + 1,
+                    frame: Some(self.frames + 1),
                     offset: self.source.mark(),
                     damage,
                 })
@@ -134,7 +134,7 @@ fn open<R: Read>(source: &mut Source<R>, interfaces: &mut Vec<Interface>) -> Res
         return Err(Damage::Compressed { format });
     }
     if magic == pcapng::SECTION_HEADER {
-        return Ok(Format::Pcapng(Pcapng::new()));
+        return Ok(Format::Pcapng(Pcapng::open(source)?));
     }
     let (pcap, interface) = Pcap::open(magic, source)?;
     interfaces.push(interface);

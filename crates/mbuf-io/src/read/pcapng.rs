@@ -40,13 +40,17 @@ pub(super) struct Pcapng {
     big_endian: bool,
     /// The number, in the file, of the section's first interface.
     first_interface: usize,
-    /// The type of the file's first block is already in the source.
-    at_start: bool,
 }
 
 impl Pcapng {
-    pub(super) fn new() -> Self {
-        Self { big_endian: false, first_interface: 0, at_start: true }
+    /// Reads the rest of the first section header; its first four bytes are in the source already.
+    pub(super) fn open<R: Read>(source: &mut Source<R>) -> Result<Self, Damage> {
+        let mut pcapng = Self { big_endian: false, first_interface: 0 };
+        source.append_all(4, "a section header")?;
+        let (block, len) = pcapng.block_header(source, 0)?;
+        pcapng.read_rest(source, block, len)?;
+        pcapng.section(source.bytes())?;
+        Ok(pcapng)
     }
 
     /// Reads blocks up to and including the next one that holds a frame.
@@ -71,25 +75,27 @@ impl Pcapng {
         Ok(None)
     }
 
-    /// Reads type and length of the next block; at a section header, the byte order too.
+    /// Reads type and length of the next block, if there is one.
     fn start_block<R: Read>(
         &mut self,
         source: &mut Source<R>,
         interfaces: usize,
     ) -> Result<Option<(u32, u32)>, Damage> {
-        const PART: &str = "a block header";
-        let head = if core::mem::take(&mut self.at_start) {
-            source.append_all(4, PART)?;
-            8
-        } else {
-            source.start_record();
-            source.append(8)?
-        };
-        match head {
-            0 => return Ok(None),
-            8 => {}
-            found => return Err(Damage::Truncated { part: PART, expected: 8, found }),
+        source.start_record();
+        match source.append(8)? {
+            0 => Ok(None),
+            8 => self.block_header(source, interfaces).map(Some),
+            found => Err(Damage::Truncated { part: "a block header", expected: 8, found }),
         }
+    }
+
+    /// Looks at type and length of the block whose first eight bytes were read; takes the byte order from a section
+    /// header.
+    fn block_header<R: Read>(
+        &mut self,
+        source: &mut Source<R>,
+        interfaces: usize,
+    ) -> Result<(u32, u32), Damage> {
         if source.bytes().starts_with(&SECTION_HEADER) {
             source.append_all(4, "a section header")?;
             self.big_endian = match source.bytes().get(8..12) {
@@ -108,7 +114,7 @@ impl Pcapng {
         if len < MIN_BLOCK || len > most || !len.is_multiple_of(4) || (block == SECTION && len < 28) {
             return Err(Damage::BlockLength { block, len });
         }
-        Ok(Some((block, len)))
+        Ok((block, len))
     }
 
     /// Appends what is left of a block and checks its second length.
