@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::stage::{HELP, StageSpec};
+use crate::stage::{self, StageList, StageSpec};
 
 /// Push captures through mbufs and show what happened.
 #[derive(Debug, Parser)]
@@ -17,7 +17,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a capture through a pool and stages, and report packets, time and memory.
-    #[command(after_help = HELP)]
+    #[command(after_help = stage::help() + ENDING)]
     Replay(ReplayArgs),
 }
 
@@ -28,8 +28,8 @@ pub(crate) struct ReplayArgs {
     pub(crate) capture: Option<PathBuf>,
 
     /// Stages, in order; may be given more than once, or separated by commas.
-    #[arg(long = "stage", value_name = "STAGE", value_delimiter = ',')]
-    pub(crate) stages: Vec<StageSpec>,
+    #[arg(long = "stage", value_name = "STAGE")]
+    stages: Vec<StageList>,
 
     /// Write what comes out of the last stage as pcapng.
     #[arg(long, value_name = "FILE")]
@@ -80,6 +80,28 @@ pub(crate) struct ReplayArgs {
     pub(crate) jumbo_16k: Option<usize>,
 }
 
+impl ReplayArgs {
+    /// The stages that are named, in order.
+    pub(crate) fn stages(&self) -> Vec<StageSpec> {
+        self.stages.iter().flat_map(|list| list.0.clone()).collect()
+    }
+}
+
+/// How `--help` ends.
+const ENDING: &str = "
+Examples:
+  mbufctl replay                                         the capture inside the program, there and back
+  mbufctl replay a.pcapng --stage vxlan,fragment:1280 --out b.pcapng
+  mbufctl replay b.pcapng --stage reassemble,decapsulate --prove --json
+  mbufctl replay a.pcapng --repeat 100 --clusters 200 --plot memory.svg
+  tcpdump -w - | mbufctl replay - --stage verify
+
+Exit status:
+  0  all went well; packets dropped for want of buffers are a warning
+  1  the capture is damaged, a file cannot be read or written, or a proof failed
+  2  the arguments make no sense
+";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,7 +116,7 @@ mod tests {
     fn stages_keep_their_order() {
         let line = ["mbufctl", "replay", "--stage", "vxlan,fragment:1280", "--stage", "reassemble", "file"];
         let Command::Replay(args) = Args::try_parse_from(line).unwrap().command;
-        let stages: Vec<String> = args.stages.iter().map(ToString::to_string).collect();
+        let stages: Vec<String> = args.stages().iter().map(ToString::to_string).collect();
         assert_eq!(stages, ["vxlan", "fragment:1280", "reassemble"]);
     }
 }

@@ -89,6 +89,35 @@ fn bad_arguments() {
 }
 
 #[test]
+fn a_bad_stage_is_explained() {
+    for (stages, message) in [
+        ("vxlna", "there is no stage `vxlna`: did you mean vxlan?"),
+        ("verify,VXLAN", "there is no stage `VXLAN`: did you mean vxlan?"),
+        ("verify,,vlan", "stage 2 is empty"),
+        ("verify, vlan,", "stage 3 is empty"),
+        ("teleport", "there is no stage `teleport`; `mbufctl replay --help` lists them"),
+        ("fragment:-1", "fragment: the MTU is from 68 to 65535, not `-1`"),
+        ("vlan:4095", "vlan: the VLAN id is from 1 to 4094, not `4095`"),
+        (
+            "fragment:99999999999999999999",
+            "fragment: the MTU is from 68 to 65535, not `99999999999999999999`",
+        ),
+        (
+            "shatter:18446744073709551616",
+            "shatter: the seed is from 0 to 18446744073709551615, not `18446744073709551616`",
+        ),
+        ("vxlan:ipx", "vxlan: `ipx` is not ipv4 or ipv6"),
+        ("fragment:576:gently", "fragment: `gently` is not force"),
+        ("mirror:1", "mirror takes no parameter `1`"),
+    ] {
+        let ran = replay(&["--stage", stages]);
+        assert_eq!(ran.status, Some(2));
+        assert!(ran.stderr.contains(&format!("for '--stage <STAGE>': {message}\n")), "{}", ran.stderr);
+    }
+    replay(&["--stage", " verify , vlan:7,\tvlan-pop "]).clean();
+}
+
+#[test]
 fn help_lists_every_stage() {
     let help = replay(&["--help"]).clean().stdout;
     for stage in [
@@ -107,6 +136,11 @@ fn help_lists_every_stage() {
         "defrag",
     ] {
         assert!(help.contains(&format!("\n  {stage}")), "{stage}");
+    }
+    for part in
+        ["Without a stage: verify,vxlan,fragment:576,reassemble,decapsulate", "Examples:", "Exit status:"]
+    {
+        assert!(help.contains(part), "{part}");
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::Instant;
 use mbuf::{PacketQueue, Pool};
 
 use crate::args::ReplayArgs;
-use crate::stage::{self, StageSpec, Tally};
+use crate::stage::{self, Tally};
 use input::{Input, Window};
 use output::Output;
 use pipeline::Pipeline;
@@ -39,8 +39,7 @@ pub(crate) struct Outcome {
 /// # Errors
 /// A message, when there is nothing to report: an input, output or chart that cannot be opened or written.
 pub(crate) fn run(args: &ReplayArgs) -> Result<Outcome, String> {
-    let specs = if args.stages.is_empty() { stage::round_trip() } else { args.stages.clone() };
-    let mut run = Run::new(args, &specs)?;
+    let mut run = Run::new(args)?;
     run.replay(args)?;
     run.close(args)
 }
@@ -58,7 +57,10 @@ struct Run {
 }
 
 impl Run {
-    fn new(args: &ReplayArgs, specs: &[StageSpec]) -> Result<Self, String> {
+    fn new(args: &ReplayArgs) -> Result<Self, String> {
+        let named = args.stages();
+        let proved = args.prove || named.is_empty();
+        let specs = if named.is_empty() { stage::round_trip() } else { named };
         let input = Input::open(args.capture.as_deref())?;
         if args.repeat > 1 && !input.can_repeat() {
             return Err("standard input can be read only once: --repeat needs a file".into());
@@ -70,14 +72,14 @@ impl Run {
         if let Some(path) = &args.plot {
             output::refuse_same(path, args.out.as_deref())?;
         }
-        let pipeline = Pipeline::new(specs, args.check);
+        let pipeline = Pipeline::new(&specs, args.check);
         let pool = build_pool(args, pipeline.headroom())?;
         Ok(Self {
             input,
             output,
             pool,
             pipeline,
-            proof: (args.prove || args.stages.is_empty()).then(Proof::default),
+            proof: proved.then(Proof::default),
             samples: Samples::default(),
             intake: Tally::default(),
             release: Tally::default(),

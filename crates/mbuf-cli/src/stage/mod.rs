@@ -26,7 +26,7 @@ mod vlan;
 mod vxlan;
 
 pub(crate) use desk::{Counts, Desk, Interfaces, Mark, Tally, reason};
-pub(crate) use spec::{HELP, StageSpec, round_trip};
+pub(crate) use spec::{StageList, StageSpec, help, round_trip};
 
 use mbuf::Packet;
 
