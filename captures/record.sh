@@ -18,18 +18,37 @@
 # Segmentation and checksum offloads are off on every interface, so that each
 # frame is recorded as it would be on a cable and each checksum is a real one.
 #
-# Needs root and: ip, ethtool, tc, ss, tcpdump, tshark with editcap and reordercap, nginx,
-# dnsmasq, dig, curl, ping, iperf3, python3.
+# Needs root, and the Debian packages below.
 set -euo pipefail
+
+packages=   # those that are missing
+need() { # need <Debian package> <program>...
+    local package=$1 program; shift
+    for program; do
+        command -v "$program" >/dev/null && continue
+        echo "record.sh: $program is missing" >&2
+        case " $packages " in *" $package "*) ;; *) packages+=" $package" ;; esac
+    done
+}
+need iproute2 ip tc ss
+need ethtool ethtool
+need tcpdump tcpdump
+need tshark tshark
+need wireshark-common editcap reordercap
+need nginx-light nginx
+need dnsmasq-base dnsmasq
+need bind9-dnsutils dig
+need curl curl
+need iputils-ping ping
+need iperf3 iperf3
+need python3 python3
+[ "$EUID" = 0 ] || echo "record.sh: must run as root" >&2
+[ -z "$packages" ] || echo "record.sh: on Debian: apt-get install$packages" >&2
+[ "$EUID" = 0 ] && [ -z "$packages" ] || exit 1
 
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-$here/real.pcapng}
 outdir=$(cd "$(dirname "$out")" && pwd)
-
-[ "$(id -u)" = 0 ] || { echo "record.sh: must run as root" >&2; exit 1; }
-for p in ip ethtool tc ss tcpdump tshark editcap reordercap nginx dnsmasq dig curl ping iperf3 python3; do
-    command -v "$p" >/dev/null || { echo "record.sh: $p is missing" >&2; exit 1; }
-done
 
 C=mbufcap-c-$$  R=mbufcap-r-$$  S=mbufcap-s-$$
 tmp=$(mktemp -d)
