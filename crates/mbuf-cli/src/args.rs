@@ -31,7 +31,8 @@ pub(crate) struct ReplayArgs {
     #[arg(long = "stage", value_name = "STAGE")]
     stages: Vec<StageList>,
 
-    /// Write what comes out of the last stage as pcapng.
+    /// Write what comes out of the last stage as pcapng; `-` is standard output, and the report goes to standard
+    /// error. A file is replaced when all is written.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 
@@ -92,14 +93,16 @@ const ENDING: &str = "
 Examples:
   mbufctl replay                                         the capture inside the program, there and back
   mbufctl replay a.pcapng --stage vxlan,fragment:1280 --out b.pcapng
-  mbufctl replay b.pcapng --stage reassemble,decapsulate --prove --json
+  mbufctl replay b.pcapng --stage reassemble,decapsulate --json
   mbufctl replay a.pcapng --repeat 100 --clusters 200 --plot memory.svg
   tcpdump -w - | mbufctl replay - --stage verify
+  mbufctl replay a.pcap --stage vlan:7 --out - | tshark -r -
 
 Exit status:
   0  all went well; packets dropped for want of buffers are a warning
   1  the capture is damaged, a file cannot be read or written, or a proof failed
   2  the arguments make no sense
+  130, 143  ended early by SIGINT or SIGTERM; what was done until then is written and reported
 ";
 
 #[cfg(test)]

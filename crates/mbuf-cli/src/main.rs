@@ -6,17 +6,19 @@
 //! ```
 //!
 //! Exit status: 0 when all went well (frames dropped by a small pool are a warning), 1 when the capture is damaged,
-//! a file cannot be read or written, or a proof failed, 2 when the arguments make no sense.
+//! a file cannot be read or written, or a proof failed, 2 when the arguments make no sense, 128 and the number of the
+//! signal when SIGINT or SIGTERM ended the run early.
 
 #![forbid(unsafe_code)]
 
 mod args;
+mod classes;
 mod embedded;
 mod replay;
 mod stage;
 mod wire;
 
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -25,17 +27,17 @@ use args::{Args, Command};
 
 fn main() -> ExitCode {
     let Args { command: Command::Replay(args) } = Args::parse();
-    let outcome = match replay::run(&args) {
-        Ok(outcome) => outcome,
-        Err(message) => {
-            complain(&message);
-            return ExitCode::FAILURE;
-        }
-    };
+    let outcome = replay::run(&args);
     for message in &outcome.messages {
         complain(message);
     }
-    match std::io::stdout().lock().write_all(outcome.text.as_bytes()) {
+    let written = if outcome.to_stderr {
+        io::stderr().write_all(outcome.text.as_bytes())
+    } else {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(outcome.text.as_bytes()).and_then(|()| stdout.flush())
+    };
+    match written {
         // Whoever reads has read enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
         Err(error) => {
@@ -44,10 +46,10 @@ fn main() -> ExitCode {
         }
         Ok(()) => {}
     }
-    if outcome.success { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    ExitCode::from(outcome.status)
 }
 
 /// Writes a message to standard error, if there is one.
 fn complain(message: &str) {
-    let _ = writeln!(std::io::stderr(), "mbufctl: {message}");
+    let _ = writeln!(io::stderr(), "mbufctl: {message}");
 }

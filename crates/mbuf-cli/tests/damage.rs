@@ -5,12 +5,10 @@ mod common;
 use common::*;
 
 /// Name, frames in front of the damage, byte offset of the damage, part of the message.
-const DAMAGED: [(&str, usize, &str); 5] = [
+const DAMAGED: [(&str, usize, &str); 3] = [
     ("extra/cut-mid-frame.pcap", 4, "the file ends inside a frame"),
     ("extra/cut-mid-block.pcapng", 4, "the file ends inside a packet block"),
     ("extra/bad-length.pcap", 3, "captured bytes, at most"),
-    ("extra/bad-magic.pcap", 0, "neither pcap nor pcapng"),
-    ("extra/zero.pcap", 0, "the file is empty"),
 ];
 
 #[test]
@@ -20,25 +18,20 @@ fn what_could_be_read_is_processed_and_written() {
         let (capture, out_name) = (capture.to_str().unwrap(), out.to_str().unwrap());
         let ran = replay(&[capture, "--out", out_name, "--json"]);
         assert_eq!(ran.status, Some(1), "{name}");
-        // An empty or alien file has no frame that is to blame.
-        let frame = (frames > 0).then_some(frames + 1);
-        let place = frame.map_or(String::new(), |frame| format!(" frame {frame}, byte offset "));
-        assert!(ran.stderr.starts_with(&format!("mbufctl: {capture}:{place}")), "{}", ran.stderr);
+        assert!(ran.stderr.starts_with(&format!("mbufctl: {capture}: frame {}, byte offset ", frames + 1)));
         assert!(ran.stderr.contains(what), "{}", ran.stderr);
         let report = ran.json();
-        assert_eq!(report["capture"]["damage"]["frame"], serde_json::json!(frame));
+        assert_eq!(report["capture"]["damage"]["frame"], frames + 1);
         assert_eq!(report["proof"]["identical"], frames);
         assert_eq!(read(&out).len(), frames);
 
         let offset = report["capture"]["damage"]["offset"].as_u64().unwrap() as usize;
         let file = std::fs::read(capture).unwrap();
         assert!(offset <= file.len());
-        if frames > 0 {
-            // The damage starts where the last good frame ends.
-            let last = &read(&out)[frames - 1].bytes;
-            let end = file.windows(last.len()).rposition(|bytes| bytes == last).unwrap() + last.len();
-            assert!((end..end + 8).contains(&offset), "{offset} {end}");
-        }
+        // The damage starts where the last good frame ends.
+        let last = &read(&out)[frames - 1].bytes;
+        let end = file.windows(last.len()).rposition(|bytes| bytes == last).unwrap() + last.len();
+        assert!((end..end + 8).contains(&offset), "{offset} {end}");
     }
 }
 
@@ -94,9 +87,6 @@ fn files_that_are_not_there_or_not_writable() {
         assert_eq!(ran.status, Some(1));
         assert!(ran.stderr.starts_with("mbufctl: cannot write /nonexistent/file: "), "{}", ran.stderr);
     }
-    let ran = replay(&[captures().to_str().unwrap()]);
-    assert_eq!(ran.status, Some(1));
-    assert!(ran.stderr.contains("cannot read"), "{}", ran.stderr);
 }
 
 #[test]

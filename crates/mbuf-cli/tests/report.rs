@@ -16,6 +16,8 @@ fn the_report_for_people() {
         "frames/s",
         "proof: 1091 frames came out byte-identical\n",
         "kern.ipc.nmbclusters >= ",
+        "\npeak in use: the most in use when looked at",
+        "\nenough: the most out of the pool's slabs at once, in use or cached",
         "mbufs in use (current/cache/total)",
     ] {
         assert!(ran.stdout.contains(part), "{part} is not in\n{}", ran.stdout);
@@ -26,12 +28,27 @@ fn the_report_for_people() {
 fn the_report_as_json() {
     let report = replay(&["--stage", "verify,shatter:3", "--json", "--window", "10"]).clean().json();
     for key in [
-        "version", "capture", "window", "repeat", "stages", "total", "proof", "memory", "out", "plot",
-        "warnings", "failures", "netstat",
+        "version",
+        "capture",
+        "window",
+        "repeat",
+        "stages",
+        "total",
+        "proof",
+        "peak_means",
+        "enough_means",
+        "memory",
+        "out",
+        "plot",
+        "interrupted",
+        "warnings",
+        "failures",
+        "netstat",
     ] {
         assert!(report.get(key).is_some(), "{key}");
     }
-    assert!(report["proof"].is_null(), "explicit stages are not proved unless asked");
+    assert!(report["proof"]["holds"].is_null(), "explicit stages are not proved unless asked");
+    assert_eq!(report["proof"]["unchecked"], "stages were named without --prove");
     assert_eq!(report["window"], 10);
     for stage in report["stages"].as_array().unwrap() {
         for key in [
@@ -55,6 +72,19 @@ fn the_report_as_json() {
     assert_eq!(classes[0]["sysctl"], "kern.ipc.nmbufs");
     assert!(classes[0]["peak"].as_u64().unwrap() > 0);
     assert!(report["total"]["frames_per_second"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn a_capture_without_frames_has_little_to_report() {
+    let capture = captures().join("extra/empty.pcap");
+    let capture = capture.to_str().unwrap();
+    assert_eq!(
+        replay(&[capture]).clean().stdout,
+        format!("{capture}: 0 frames, 0 bytes, in windows of 64\n")
+    );
+    let report = replay(&[capture, "--json"]).clean().json();
+    assert!(report["proof"]["holds"].is_null());
+    assert_eq!(report["proof"]["unchecked"], "no frame could be read");
 }
 
 #[test]

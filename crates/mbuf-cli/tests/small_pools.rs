@@ -41,6 +41,16 @@ fn the_round_trip_in_too_few_mbufs_or_clusters() {
 }
 
 #[test]
+fn the_limit_that_was_reached_is_named() {
+    for option in ["--mbufs", "--clusters"] {
+        let ran = replay(&[option, "4", "--stage", "verify"]).survived();
+        let what = format!("packets dropped in intake: limit {option} 4 reached, raise it\n");
+        assert!(ran.stderr.starts_with("mbufctl: warning: the pool is too small: "), "{}", ran.stderr);
+        assert!(ran.stderr.ends_with(&what) && ran.stderr.lines().count() == 1, "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn every_stage_in_too_few_mbufs() {
     let stages = [
         "verify",

@@ -11,49 +11,77 @@ mod pipeline;
 mod plot;
 mod proof;
 mod report;
+mod system;
+mod target;
 
+use std::io::{IsTerminal, stdout};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use mbuf::{PacketQueue, Pool};
 
 use crate::args::ReplayArgs;
 use crate::stage::{self, Tally};
-use input::{Input, Window};
+use input::{Input, Source, Window};
 use output::Output;
 use pipeline::Pipeline;
 use plot::Samples;
 use proof::Proof;
+use report::Report;
+use target::{Sink, Target};
 
 /// What is left of a run: a report and messages.
 pub(crate) struct Outcome {
-    /// For standard output.
+    /// The report.
     pub(crate) text: String,
+    /// Standard output is taken: the report goes to standard error.
+    pub(crate) to_stderr: bool,
     /// For standard error.
     pub(crate) messages: Vec<String>,
-    /// Nothing was damaged, and every proof held.
-    pub(crate) success: bool,
+    /// The exit status.
+    pub(crate) status: u8,
 }
 
 /// Runs a replay.
-///
-/// # Errors
-/// A message, when there is nothing to report: an input, output or chart that cannot be opened or written.
-pub(crate) fn run(args: &ReplayArgs) -> Result<Outcome, String> {
-    let mut run = Run::new(args)?;
-    run.replay(args)?;
-    run.close(args)
+pub(crate) fn run(args: &ReplayArgs) -> Outcome {
+    let (text, mut messages, status) = match Run::new(args) {
+        Ok(mut run) => {
+            run.replay(args);
+            run.close(args)
+        }
+        // Nothing could be done: there is a report only for those who must have JSON.
+        Err(message) => {
+            let name = Source::new(args.capture.as_deref()).name();
+            let text = if args.json { report::refusal(&name, &message) } else { String::new() };
+            (text, vec![message], 1)
+        }
+    };
+    let to_stderr = takes_stdout(args);
+    if args.json && to_stderr {
+        messages.clear(); // JSON has them in it, and nobody could read both from one stream
+    }
+    Outcome { text, to_stderr, messages, status }
+}
+
+/// Whether an output goes to standard output.
+fn takes_stdout(args: &ReplayArgs) -> bool {
+    let is_stdout = |path: &PathBuf| Target::new(path).is_ok_and(|target| target.is_stdout());
+    [&args.out, &args.plot].into_iter().flatten().any(is_stdout)
 }
 
 /// Everything that lives as long as the run.
 struct Run {
     input: Input,
     output: Option<Output>,
+    plot: Option<Sink>,
     pool: Pool,
     pipeline: Pipeline,
     proof: Option<Proof>,
     samples: Samples,
     intake: Tally,
     release: Tally,
+    /// Outputs that could not be written, and what else ended the run early.
+    failures: Vec<String>,
 }
 
 impl Run {
@@ -61,46 +89,62 @@ impl Run {
         let named = args.stages();
         let proved = args.prove || named.is_empty();
         let specs = if named.is_empty() { stage::round_trip() } else { named };
-        let input = Input::open(args.capture.as_deref())?;
-        if args.repeat > 1 && !input.can_repeat() {
-            return Err("standard input can be read only once: --repeat needs a file".into());
+        let source = Source::new(args.capture.as_deref());
+        let out = args.out.as_deref().map(Target::new).transpose()?;
+        let plot = args.plot.as_deref().map(Target::new).transpose()?;
+        let mut uses = vec![("the capture", source.name(), source.identity())];
+        for (option, target) in [("--out", &out), ("--plot", &plot)] {
+            uses.extend(target.as_ref().map(|target| (option, target.name().to_owned(), target.identity())));
         }
-        for path in [&args.out, &args.plot].into_iter().flatten() {
-            output::refuse_same(path, args.capture.as_deref())?;
+        target::refuse_shared(&uses)?;
+        if takes_stdout(args) && stdout().is_terminal() {
+            return Err("standard output is a terminal: redirect it, or name a file".into());
         }
-        let output = args.out.as_deref().map(Output::create).transpose()?;
-        if let Some(path) = &args.plot {
-            output::refuse_same(path, args.out.as_deref())?;
-        }
+
+        // Nothing is opened for writing before the input is known to be a capture.
+        let input = Input::open(source, args.repeat)?;
+        input.catch_signals()?;
+        let output = out.as_ref().map(Output::create).transpose()?;
+        let plot = plot.as_ref().map(Sink::open).transpose()?;
         let pipeline = Pipeline::new(&specs, args.check);
         let pool = build_pool(args, pipeline.headroom())?;
         Ok(Self {
             input,
             output,
+            plot,
             pool,
             pipeline,
             proof: proved.then(Proof::default),
             samples: Samples::default(),
             intake: Tally::default(),
             release: Tally::default(),
+            failures: Vec::new(),
         })
     }
 
-    /// Runs all windows of all laps; stops at damage.
-    fn replay(&mut self, args: &ReplayArgs) -> Result<(), String> {
+    /// Runs all windows of all laps, up to what ends them early.
+    fn replay(&mut self, args: &ReplayArgs) {
+        if let Err(message) = self.laps(args) {
+            self.failures.push(message);
+        }
+    }
+
+    fn laps(&mut self, args: &ReplayArgs) -> Result<(), String> {
         let mut window = Window::default();
         for lap in 0..args.repeat {
             if lap > 0 {
-                self.input.rewind(lap)?;
+                self.input.rewind()?;
             }
-            while self.input.fill(&mut window, args.window, self.pipeline.interfaces())? {
+            while self.failures.is_empty()
+                && self.input.fill(&mut window, args.window, self.pipeline.interfaces())?
+            {
                 let packets = self.take_in(&window);
                 let packets = self.pipeline.run(packets, &self.pool, &mut self.samples);
-                self.deliver(packets)?;
+                self.deliver(packets);
             }
             let packets = self.pipeline.finish(&self.pool, &mut self.samples);
-            self.deliver(packets)?;
-            if self.input.damage().is_some() {
+            self.deliver(packets);
+            if self.input.is_broken_off() || !self.failures.is_empty() {
                 break;
             }
         }
@@ -123,7 +167,7 @@ impl Run {
                     packets.extend([packet]);
                 }
                 Err(error) => {
-                    self.intake.dropped.add("", stage::reason(&error));
+                    self.intake.drop(&error);
                     if let Some(proof) = &mut self.proof {
                         proof.lost(mark.frame);
                     }
@@ -138,10 +182,13 @@ impl Run {
     }
 
     /// Writes, compares and frees what came out of the last stage.
-    fn deliver(&mut self, packets: PacketQueue) -> Result<(), String> {
+    fn deliver(&mut self, packets: PacketQueue) {
         for packet in packets.iter() {
-            if let Some(output) = &mut self.output {
-                output.write(packet, self.pipeline.interfaces())?;
+            if let Some(output) = &mut self.output
+                && let Err(message) = output.write(packet, self.pipeline.interfaces())
+            {
+                self.failures.push(message);
+                self.output = None; // with its temporary file
             }
         }
         if let Some(proof) = &mut self.proof {
@@ -155,19 +202,27 @@ impl Run {
         drop(packets);
         self.release.nanos += elapsed(start);
         self.samples.take(self.intake.packets_in, &self.pool);
-        Ok(())
     }
 
-    /// Closes the files and writes the report.
-    fn close(mut self, args: &ReplayArgs) -> Result<Outcome, String> {
+    /// Finishes the files; returns the report, messages and the exit status.
+    fn close(mut self, args: &ReplayArgs) -> (String, Vec<String>, u8) {
         self.input.hide_progress();
-        let written = self.output.take().map(Output::finish).transpose()?;
-        if let Some(path) = &args.plot {
-            self.samples.draw(path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-        }
-        let report = report::Report::new(args, self, written);
+        let written = self.output.take().map(Output::finish);
+        let written = self.or_failure(written);
+        let plotted = self.plot.take().map(|sink| self.samples.draw(sink));
+        let plotted = self.or_failure(plotted);
+        let interrupted = self.input.interrupted();
+        let report = Report::new(args, self, written, plotted);
         let text = if args.json { report.to_json() } else { report.to_string() };
-        Ok(Outcome { text, messages: report.messages(), success: report.success() })
+        let status = match interrupted {
+            Some((_, signal)) => 128 + signal,
+            None => u8::from(!report.success()),
+        };
+        (text, report.messages(), status)
+    }
+
+    fn or_failure<T>(&mut self, result: Option<Result<T, String>>) -> Option<T> {
+        result?.map_err(|message| self.failures.push(message)).ok()
     }
 }
 

@@ -1,15 +1,16 @@
 //! Memory in use by class over the run: its peaks, and the chart that `--plot` draws.
 
-use std::path::Path;
+use std::io::Write;
 
-use mbuf::{ClassStats, Pool, PoolStats};
+use mbuf::{Pool, PoolStats};
 use plotters::prelude::*;
+
+use super::target::{Sink, cannot_write};
+use crate::classes::{CLASSES, COUNT};
 
 /// Samples kept; when there are more, every other one is dropped.
 const MOST: usize = 2048;
-pub(super) const CLASSES: usize = 5;
-pub(super) const NAMES: [&str; CLASSES] = ["mbufs", "clusters", "jumbo pages", "9k jumbo", "16k jumbo"];
-const COLORS: [RGBColor; CLASSES] = [
+const COLORS: [RGBColor; COUNT] = [
     RGBColor(0x1f, 0x77, 0xb4),
     RGBColor(0xd6, 0x27, 0x28),
     RGBColor(0x2c, 0xa0, 0x2c),
@@ -17,6 +18,9 @@ const COLORS: [RGBColor; CLASSES] = [
     RGBColor(0xff, 0x7f, 0x0e),
 ];
 const KIB: f64 = 1024.0;
+
+/// What [`Samples::peaks`] is.
+pub(super) const PEAK: &str = "the most in use when looked at: before and after each stage of each window";
 
 /// Memory in use, sampled along the run: a fixed number of points, evenly spread.
 #[derive(Debug)]
@@ -26,7 +30,7 @@ pub(super) struct Samples {
     stride: u64,
     seen: u64,
     /// The most buffers of each class that were seen in use.
-    peaks: [usize; CLASSES],
+    peaks: [usize; COUNT],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,12 +38,12 @@ struct Sample {
     /// Where in the run: the number of the sample.
     step: u64,
     frames: u64,
-    bytes: [usize; CLASSES],
+    bytes: [usize; COUNT],
 }
 
 impl Default for Samples {
     fn default() -> Self {
-        Self { list: Vec::new(), stride: 1, seen: 0, peaks: [0; CLASSES] }
+        Self { list: Vec::new(), stride: 1, seen: 0, peaks: [0; COUNT] }
     }
 }
 
@@ -47,15 +51,16 @@ impl Samples {
     /// Looks at the pool when `frames` frames went in.
     pub(super) fn take(&mut self, frames: u64, pool: &Pool) {
         let stats = pool.stats();
-        for (peak, class) in self.peaks.iter_mut().zip(classes(&stats)) {
-            *peak = class.current.max(*peak);
+        let in_use = in_use(&stats);
+        for (peak, (current, _)) in self.peaks.iter_mut().zip(in_use) {
+            *peak = current.max(*peak);
         }
         let step = self.seen;
         self.seen += 1;
         if !step.is_multiple_of(self.stride) {
             return;
         }
-        let bytes = classes(&stats).map(|class| class.current.saturating_mul(class.size));
+        let bytes = in_use.map(|(current, size)| current.saturating_mul(size));
         self.list.push(Sample { step, frames, bytes });
         if self.list.len() >= MOST {
             self.stride *= 2;
@@ -64,19 +69,20 @@ impl Samples {
         }
     }
 
-    /// The most buffers of each class in use when the pool was looked at, in the order of [`NAMES`].
-    pub(super) fn peaks(&self) -> [usize; CLASSES] {
+    /// The most buffers of each class in use, in the order of [`CLASSES`]; [`PEAK`] says what that means.
+    pub(super) fn peaks(&self) -> [usize; COUNT] {
         self.peaks
     }
 
-    /// Draws the chart.
+    /// Draws the chart; returns the name of the file.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub(super) fn draw(&self, path: &Path) -> Result<(), String> {
+    pub(super) fn draw(&self, mut sink: Sink) -> Result<String, String> {
         let mut text = String::new();
-        self.draw_to(&mut text).map_err(|error| error.to_string())?;
-        std::fs::write(path, text).map_err(|error| error.to_string())
+        self.draw_to(&mut text).map_err(|error| cannot_write(sink.name(), error))?;
+        sink.write_all(text.as_bytes()).map_err(|error| cannot_write(sink.name(), error))?;
+        sink.finish()
     }
 
     fn draw_to(&self, text: &mut String) -> Result<(), Box<dyn std::error::Error + '_>> {
@@ -104,7 +110,7 @@ impl Samples {
             .max_light_lines(1)
             .bold_line_style(BLACK.mix(0.15))
             .draw()?;
-        for (class, (name, color)) in NAMES.into_iter().zip(COLORS).enumerate() {
+        for (class, (names, color)) in CLASSES.iter().zip(COLORS).enumerate() {
             let points =
                 || self.list.iter().map(move |sample| (place(sample.step), kib(sample.bytes[class])));
             if class > 1 && points().all(|(_, kib)| kib == 0.0) {
@@ -112,7 +118,7 @@ impl Samples {
             }
             chart
                 .draw_series(LineSeries::new(points(), color.stroke_width(2)))?
-                .label(name)
+                .label(names.name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
         }
         chart
@@ -126,9 +132,12 @@ impl Samples {
     }
 }
 
-/// The classes in the order of [`NAMES`].
-pub(super) fn classes(stats: &PoolStats) -> [&ClassStats; CLASSES] {
-    [&stats.mbufs, &stats.clusters, &stats.jumbo_page, &stats.jumbo_9k, &stats.jumbo_16k]
+/// Buffers in use of each class, and the size of one in bytes.
+fn in_use(stats: &PoolStats) -> [(usize, usize); COUNT] {
+    CLASSES.map(|class| {
+        let stats = (class.stats)(stats);
+        (stats.current, stats.size)
+    })
 }
 
 fn kib(bytes: usize) -> f64 {

@@ -1,16 +1,17 @@
 //! What is said at the end, for people and as JSON.
 
 use core::fmt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use mbuf::{ClassStats, PoolStats};
+use mbuf::PoolStats;
 use serde::Serialize;
 
 use super::output::Written;
-use super::plot::{self, CLASSES, NAMES};
+use super::plot;
 use super::{Run, proof::Proof};
 use crate::args::ReplayArgs;
-use crate::stage::{Counts, Tally};
+use crate::classes::{CLASSES, COUNT, Class};
+use crate::stage::{Counts, STARVED, Tally};
 
 /// The whole report. Its JSON form is this structure, field for field.
 #[derive(Debug, Serialize)]
@@ -21,10 +22,14 @@ pub(super) struct Report {
     repeat: u32,
     stages: Vec<StageReport>,
     total: Total,
-    proof: Option<ProofReport>,
+    proof: ProofReport,
+    peak_means: &'static str,
+    enough_means: &'static str,
     memory: Vec<ClassReport>,
     out: Option<OutReport>,
     plot: Option<String>,
+    /// The signal that ended the run early.
+    interrupted: Option<&'static str>,
     warnings: Vec<String>,
     failures: Vec<String>,
     netstat: String,
@@ -56,6 +61,9 @@ struct StageReport {
     nanoseconds: u64,
     nanoseconds_per_packet: f64,
     dropped: BTreeMap<String, u64>,
+    /// The drop reasons that a larger pool would have spared.
+    #[serde(skip)]
+    starved: BTreeSet<String>,
     notes: BTreeMap<String, BTreeMap<String, u64>>,
     violations: BTreeMap<String, u64>,
 }
@@ -71,7 +79,10 @@ struct Total {
 
 #[derive(Debug, Serialize)]
 struct ProofReport {
-    holds: bool,
+    /// Whether the frames that came out are those that went in. `None` when they were not compared.
+    holds: Option<bool>,
+    /// Why they were not.
+    unchecked: Option<&'static str>,
     identical: u64,
     different: u64,
     absent: u64,
@@ -84,7 +95,7 @@ struct ProofReport {
 struct ClassReport {
     class: &'static str,
     size: usize,
-    /// The most in use when the pool was looked at: before and after each stage of each window.
+    /// What [`plot::PEAK`] says.
     peak: usize,
     peak_bytes: usize,
     in_use: usize,
@@ -93,7 +104,8 @@ struct ClassReport {
     limit: Option<usize>,
     denied: u64,
     allocations: u64,
-    /// The FreeBSD setting that limits this class, and a value that is enough for this traffic.
+    /// The option and the FreeBSD setting that limit this class, and a value that is enough for this traffic.
+    option: &'static str,
     sysctl: &'static str,
     enough: usize,
 }
@@ -107,7 +119,12 @@ struct OutReport {
 
 impl Report {
     /// Gathers the report. Everything that holds packets is gone afterwards, so that a leak shows.
-    pub(super) fn new(args: &ReplayArgs, run: Run, written: Option<Written>) -> Self {
+    pub(super) fn new(
+        args: &ReplayArgs,
+        mut run: Run,
+        written: Option<Written>,
+        plotted: Option<String>,
+    ) -> Self {
         let capture = CaptureReport {
             name: run.input.name(),
             frames: run.intake.packets_in,
@@ -122,7 +139,9 @@ impl Report {
         let mut stages = vec![StageReport::new("intake", &run.intake)];
         stages.extend(run.pipeline.stages().iter().map(|slot| StageReport::new(&slot.name, &slot.tally)));
         stages.push(StageReport::new("release", &run.release));
-        let proof = run.proof.as_ref().map(ProofReport::new);
+        let proof = ProofReport::new(run.proof.as_ref(), capture.frames);
+        let interrupted = run.input.interrupted().map(|(name, _)| name);
+        let failures = core::mem::take(&mut run.failures);
         let peaks = run.samples.peaks();
         let pool = run.pool.clone();
         drop(run);
@@ -135,15 +154,18 @@ impl Report {
             repeat: args.repeat,
             stages,
             proof,
+            peak_means: plot::PEAK,
+            enough_means: ENOUGH,
             memory: classes(&stats, peaks),
             out: written.map(|written| OutReport {
-                file: written.path.display().to_string(),
+                file: written.file,
                 packets: written.packets,
                 bytes: written.bytes,
             }),
-            plot: args.plot.as_ref().map(|path| path.display().to_string()),
+            plot: plotted,
+            interrupted,
             warnings: Vec::new(),
-            failures: Vec::new(),
+            failures,
             netstat: stats.to_string(),
         };
         report.judge();
@@ -162,18 +184,19 @@ impl Report {
     }
 
     pub(super) fn to_json(&self) -> String {
-        match serde_json::to_string_pretty(self) {
-            Ok(text) => text + "\n",
-            Err(error) => format!("{{\"failures\": [\"{error}\"]}}\n"), // strings and numbers always serialize
-        }
+        to_json(self)
     }
 
     /// Finds what makes the run fail, and what is worth a warning.
     fn judge(&mut self) {
+        if let Some(signal) = self.interrupted {
+            let frames = self.capture.frames;
+            self.failures.push(format!("ended early by {signal}, after {frames} frames"));
+        }
         if let Some(damage) = &self.capture.damage {
             self.failures.push(damage.message.clone());
         }
-        if let Some(proof) = self.proof.as_ref().filter(|proof| !proof.holds) {
+        if let Some(proof) = Some(&self.proof).filter(|proof| proof.holds == Some(false)) {
             let first = proof.first_difference.as_deref().unwrap_or("none differs in content");
             self.failures.push(format!(
                 "the frames that came out are not those that went in: {} different, {} absent, {} unexpected ({first})",
@@ -181,12 +204,13 @@ impl Report {
             ));
         }
         // What a pool that is too small dropped may leave others incomplete; without that, a drop is a loss.
-        let starved =
-            self.stages.iter().any(|stage| stage.dropped.keys().any(|why| why.starts_with(NO_MEMORY)));
+        let starved = self.stages.iter().any(|stage| !stage.starved.is_empty());
         for stage in &self.stages {
-            for (reason, count) in stage.dropped.iter().filter(|(reason, _)| !reason.starts_with(NO_MEMORY)) {
+            for (reason, count) in &stage.dropped {
                 let message = format!("{count} packets dropped in {}: {reason}", stage.name);
-                if self.proof.is_some() && !starved {
+                if stage.starved.contains(reason) {
+                    self.warnings.push(format!("the pool is too small: {message}"));
+                } else if self.proof.holds.is_some() && !starved {
                     self.failures.push(message);
                 } else {
                     self.warnings.push(message);
@@ -195,11 +219,6 @@ impl Report {
             for (what, count) in &stage.violations {
                 self.failures.push(format!("stage {}: {what}: {count} times", stage.name));
             }
-            for (reason, count) in stage.dropped.iter().filter(|(reason, _)| reason.starts_with(NO_MEMORY)) {
-                let name = &stage.name;
-                self.warnings
-                    .push(format!("the pool is too small: {count} packets dropped in {name}: {reason}"));
-            }
         }
         for class in self.memory.iter().filter(|class| class.in_use > 0) {
             self.failures.push(format!("leak: {} {} still in use", class.in_use, class.class));
@@ -207,8 +226,26 @@ impl Report {
     }
 }
 
-/// How drop reasons start that a larger pool would avoid.
-const NO_MEMORY: &str = "no memory";
+/// What `enough` of a class is.
+const ENOUGH: &str =
+    "the most out of the pool's slabs at once, in use or cached: with this limit nothing is denied";
+
+/// The JSON form of a run that did not happen.
+pub(super) fn refusal(name: &str, message: &str) -> String {
+    to_json(&serde_json::json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "capture": { "name": name, "frames": 0, "bytes": 0 },
+        "proof": { "holds": null, "unchecked": NO_FRAME },
+        "failures": [message],
+    }))
+}
+
+fn to_json(report: &impl Serialize) -> String {
+    match serde_json::to_string_pretty(report) {
+        Ok(text) => text + "\n",
+        Err(error) => format!("{{\"failures\": [\"{error}\"]}}\n"), // strings and numbers always serialize
+    }
+}
 
 impl StageReport {
     fn new(name: &str, tally: &Tally) -> Self {
@@ -225,6 +262,7 @@ impl StageReport {
             nanoseconds: tally.nanos,
             nanoseconds_per_packet: ratio(tally.nanos, tally.packets_in),
             dropped: by_label(&tally.dropped),
+            starved: tally.dropped.labels(STARVED).map(str::to_owned).collect(),
             notes,
             violations: by_label(&tally.violations),
         }
@@ -248,49 +286,51 @@ impl Total {
     }
 }
 
+/// Why nothing was compared when nothing was there.
+const NO_FRAME: &str = "no frame could be read";
+
 impl ProofReport {
-    fn new(proof: &Proof) -> Self {
+    fn new(proof: Option<&Proof>, frames: u64) -> Self {
+        let unchecked = match proof {
+            None => Some("stages were named without --prove"),
+            Some(_) if frames == 0 => Some(NO_FRAME),
+            Some(_) => None,
+        };
         Self {
-            holds: proof.holds(),
-            identical: proof.identical,
-            different: proof.different,
-            absent: proof.absent(),
-            unexpected: proof.unexpected,
-            dropped: proof.lost,
-            first_difference: proof.first_difference.clone(),
+            holds: proof.filter(|_| unchecked.is_none()).map(Proof::holds),
+            unchecked,
+            identical: proof.map_or(0, |proof| proof.identical),
+            different: proof.map_or(0, |proof| proof.different),
+            absent: proof.map_or(0, Proof::absent),
+            unexpected: proof.map_or(0, |proof| proof.unexpected),
+            dropped: proof.map_or(0, |proof| proof.lost),
+            first_difference: proof.and_then(|proof| proof.first_difference.clone()),
         }
     }
 }
 
-/// The FreeBSD settings that limit the classes.
-const SYSCTLS: [&str; CLASSES] = [
-    "kern.ipc.nmbufs",
-    "kern.ipc.nmbclusters",
-    "kern.ipc.nmbjumbop",
-    "kern.ipc.nmbjumbo9",
-    "kern.ipc.nmbjumbo16",
-];
-
 /// The classes of a pool, with the most that were seen in use.
-fn classes(stats: &PoolStats, peaks: [usize; CLASSES]) -> Vec<ClassReport> {
-    let named = NAMES.into_iter().zip(SYSCTLS);
-    let counted = plot::classes(stats).into_iter().zip(peaks);
-    let class = |((class, sysctl), (stats, peak)): ((_, _), (&ClassStats, usize))| ClassReport {
-        class,
-        size: stats.size,
-        peak,
-        peak_bytes: peak.saturating_mul(stats.size),
-        in_use: stats.current,
-        cached: stats.cached,
-        total: stats.total,
-        limit: stats.limit,
-        denied: stats.denied,
-        allocations: stats.allocations,
-        sysctl,
-        // What was out of the slabs at once: never less than what was in use, at any instant.
-        enough: stats.peak,
+fn classes(stats: &PoolStats, peaks: [usize; COUNT]) -> Vec<ClassReport> {
+    let class = |(class, peak): (&Class, usize)| {
+        let stats = (class.stats)(stats);
+        ClassReport {
+            class: class.name,
+            size: stats.size,
+            peak,
+            peak_bytes: peak.saturating_mul(stats.size),
+            in_use: stats.current,
+            cached: stats.cached,
+            total: stats.total,
+            limit: stats.limit,
+            denied: stats.denied,
+            allocations: stats.allocations,
+            option: class.option,
+            sysctl: class.sysctl,
+            // Never less than what was in use, at any instant.
+            enough: stats.peak,
+        }
     };
-    named.zip(counted).map(class).collect()
+    CLASSES.iter().zip(peaks).map(class).collect()
 }
 
 fn by_label(counts: &Counts) -> BTreeMap<String, u64> {
@@ -308,19 +348,18 @@ fn ratio(value: u64, by: u64) -> f64 {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let CaptureReport { name, frames, bytes, .. } = &self.capture;
-        writeln!(f, "{name}: {frames} frames, {bytes} bytes, in windows of {}\n", self.window)?;
+        writeln!(f, "{name}: {frames} frames, {bytes} bytes, in windows of {}", self.window)?;
+        if *frames == 0 {
+            return self.fmt_written(f);
+        }
+        writeln!(f)?;
         self.fmt_stages(f)?;
         self.fmt_notes(f)?;
-        if let Some(proof) = &self.proof {
-            proof.fmt(f)?;
+        if self.proof.holds.is_some() {
+            self.proof.fmt(f)?;
         }
-        if let Some(out) = &self.out {
-            writeln!(f, "wrote {}: {} packets, {} bytes", out.file, out.packets, out.bytes)?;
-        }
-        if let Some(plot) = &self.plot {
-            writeln!(f, "wrote {plot}")?;
-        }
-        if self.proof.is_some() || self.out.is_some() || self.plot.is_some() {
+        self.fmt_written(f)?;
+        if self.proof.holds.is_some() || self.out.is_some() || self.plot.is_some() {
             writeln!(f)?;
         }
         self.fmt_memory(f)?;
@@ -330,6 +369,16 @@ impl fmt::Display for Report {
 }
 
 impl Report {
+    fn fmt_written(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(out) = &self.out {
+            writeln!(f, "wrote {}: {} packets, {} bytes", out.file, out.packets, out.bytes)?;
+        }
+        if let Some(plot) = &self.plot {
+            writeln!(f, "wrote {plot}")?;
+        }
+        Ok(())
+    }
+
     fn fmt_stages(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.stages.iter().map(|stage| stage.name.len()).max().unwrap_or(0).max(12);
         writeln!(
@@ -393,7 +442,7 @@ impl Report {
                 }
             }
         }
-        Ok(())
+        writeln!(f, "peak in use: {}\nenough: {}", self.peak_means, self.enough_means)
     }
 }
 
@@ -404,7 +453,7 @@ impl fmt::Display for ProofReport {
         if *dropped > 0 {
             write!(f, ", {dropped} were dropped")?;
         }
-        if !self.holds {
+        if self.holds == Some(false) {
             write!(f, "; FAILED: {different} different, {absent} absent, {unexpected} unexpected")?;
         }
         writeln!(f)

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 
 use mbuf::{OpError, Packet, checksum};
 
-use super::desk::reason;
 use super::segment::finish_lengths;
 use super::{Desk, Mark, Stage};
 use crate::wire::{self, Ip, Link, Tcp, Verdict, Version, flag, pseudo_header, put};
@@ -87,7 +86,7 @@ impl Coalesce {
                         self.open.remove(&flow);
                     }
                 }
-                Err(error) => desk.lose(mark, reason(&error)),
+                Err(error) => desk.lose(mark, &error),
             }
             return;
         }
@@ -161,7 +160,7 @@ impl Stage for Coalesce {
                         desk.note("TCP", "coalesced");
                         desk.pass(packet);
                     }
-                    Err(error) => desk.drop(packet, reason(&error)),
+                    Err(error) => desk.drop(packet, &error),
                 },
             }
         }

@@ -2,7 +2,6 @@
 
 use mbuf::Packet;
 
-use super::desk::reason;
 use super::{Desk, Stage};
 
 /// Copies each packet of more than one segment into the fewest buffers that hold it.
@@ -15,7 +14,7 @@ impl Stage for Defrag {
         }
         match packet.defragment() {
             Ok(()) => desk.pass(packet),
-            Err(error) => desk.drop(packet, reason(&error)),
+            Err(error) => desk.drop(packet, &error),
         }
     }
 }

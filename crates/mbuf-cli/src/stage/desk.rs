@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use mbuf::{OpError, Packet, PacketQueue};
 use mbuf_io::{Interface, LinkType, MAX_INTERFACES};
 
+use crate::classes;
+
 /// What this program keeps in the `user` field of a packet header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mark {
@@ -81,6 +83,11 @@ impl Counts {
         }
     }
 
+    /// Returns the labels of a group.
+    pub(crate) fn labels(&self, group: &str) -> impl Iterator<Item = &str> {
+        self.iter().filter(move |entry| entry.0 == group).map(|(_, label, _)| label)
+    }
+
     /// Returns each group, label and count.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, &str, u64)> {
         self.0.iter().map(|(group, label, count)| (*group, label.as_ref(), *count))
@@ -98,12 +105,44 @@ pub(crate) struct Tally {
     pub(crate) bytes_out: u64,
     /// Time spent, in nanoseconds.
     pub(crate) nanos: u64,
-    /// Packets that were dropped, by reason; the group is unused.
+    /// Packets that were dropped, by reason; those that a larger pool would have kept are in the group [`STARVED`].
     pub(crate) dropped: Counts,
     /// What else is worth counting.
     pub(crate) notes: Counts,
     /// Things that must not happen, whatever the input.
     pub(crate) violations: Counts,
+}
+
+impl Tally {
+    /// Counts a packet that was dropped.
+    pub(crate) fn drop(&mut self, reason: impl Into<Reason>) {
+        let Reason { group, text } = reason.into();
+        self.dropped.add(group, text);
+    }
+}
+
+/// The group of drop reasons that a larger pool would have spared.
+pub(crate) const STARVED: &str = "starved";
+
+/// Why a packet was dropped.
+pub(crate) struct Reason {
+    group: &'static str,
+    text: Cow<'static, str>,
+}
+
+impl From<&'static str> for Reason {
+    fn from(text: &'static str) -> Self {
+        Self { group: "", text: text.into() }
+    }
+}
+
+impl From<&OpError> for Reason {
+    fn from(error: &OpError) -> Self {
+        match error {
+            OpError::Alloc(error) => Self { group: STARVED, text: classes::explain(error).into() },
+            other => Self { group: "", text: other.to_string().into() },
+        }
+    }
 }
 
 /// Where a stage hands in what became of its packets.
@@ -136,26 +175,18 @@ impl Desk<'_> {
     }
 
     /// Drops a packet for a reason.
-    pub(crate) fn drop(&mut self, packet: Packet, reason: impl Into<Cow<'static, str>>) {
+    pub(crate) fn drop(&mut self, packet: Packet, reason: impl Into<Reason>) {
         self.lose(Mark::of(&packet), reason);
     }
 
     /// Counts a packet that is gone already, for a reason.
-    pub(crate) fn lose(&mut self, mark: Mark, reason: impl Into<Cow<'static, str>>) {
-        self.tally.dropped.add("", reason);
+    pub(crate) fn lose(&mut self, mark: Mark, reason: impl Into<Reason>) {
+        self.tally.drop(reason);
         self.lost.push(mark.frame);
     }
 
     /// Counts something that must not happen.
     pub(crate) fn violation(&mut self, what: impl Into<Cow<'static, str>>) {
         self.tally.violations.add("", what);
-    }
-}
-
-/// Says why an operation failed, as a drop reason.
-pub(crate) fn reason(error: &OpError) -> Cow<'static, str> {
-    match error {
-        OpError::Alloc(error) => format!("no memory: {}", error.resource).into(),
-        other => other.to_string().into(),
     }
 }

@@ -2,7 +2,6 @@
 
 use mbuf::{OpError, Packet, checksum};
 
-use super::desk::reason;
 use super::pieces::{Cut, cut};
 use super::{Desk, Mark, Stage};
 use crate::wire::{self, Ip, Link, Version, put, u16_at};
@@ -112,7 +111,7 @@ impl Stage for FragmentStage {
                 desk.note("datagrams", "fragmented");
                 self.pieces.drain(..).for_each(|piece| desk.pass(piece));
             }
-            Err(error) => desk.lose(mark, reason(&error)),
+            Err(error) => desk.lose(mark, &error),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use mbuf::{OpError, Packet};
 
-use super::desk::reason;
 use super::{Desk, Stage};
 
 /// Bytes at each end of the original that are overwritten to see whether the mirror notices.
@@ -21,7 +20,7 @@ impl Stage for Mirror {
         let before = packet.to_vec();
         let mirror = match packet.share() {
             Ok(mirror) => mirror,
-            Err(error) => return desk.drop(packet, reason(&error)),
+            Err(error) => return desk.drop(packet, &error),
         };
         if mirror != before {
             desk.violation("a fresh mirror differs");
@@ -29,7 +28,7 @@ impl Stage for Mirror {
         match scribble(&mut packet, &before) {
             Ok(()) if packet == before && !before.is_empty() => desk.violation("a write was lost"),
             Ok(()) => {}
-            Err(error) => return desk.drop(packet, reason(&error)),
+            Err(error) => return desk.drop(packet, &error),
         }
         if mirror == before {
             desk.note("mirrors", "unaffected by writes");
@@ -39,7 +38,7 @@ impl Stage for Mirror {
         self.mirrors.push(mirror);
         match restore(&mut packet, &before) {
             Ok(()) => desk.pass(packet),
-            Err(error) => desk.drop(packet, reason(&error)),
+            Err(error) => desk.drop(packet, &error),
         }
     }
 

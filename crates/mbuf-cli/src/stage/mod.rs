@@ -25,7 +25,7 @@ mod verify;
 mod vlan;
 mod vxlan;
 
-pub(crate) use desk::{Counts, Desk, Interfaces, Mark, Tally, reason};
+pub(crate) use desk::{Counts, Desk, Interfaces, Mark, STARVED, Tally};
 pub(crate) use spec::{StageList, StageSpec, help, round_trip};
 
 use mbuf::Packet;

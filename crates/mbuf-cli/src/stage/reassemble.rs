@@ -7,7 +7,6 @@ use std::collections::{HashMap, VecDeque};
 
 use mbuf::{OpError, Packet, checksum};
 
-use super::desk::reason;
 use super::pieces::{Added, Pieces};
 use super::{Desk, Mark, Stage};
 use crate::wire::{self, Fragment, Ip, Link, Version, put};
@@ -212,7 +211,7 @@ fn refuse(packet: &Packet, ip: &Ip, fragment: Fragment) -> Option<&'static str> 
 fn complete(pieces: Pieces, first: &Ip, len: usize, desk: &mut Desk<'_>) {
     let mut packet = match pieces.join() {
         Ok(packet) => packet,
-        Err((mark, error)) => return desk.lose(mark, reason(&error)),
+        Err((mark, error)) => return desk.lose(mark, &error),
     };
     let restored = match first.version {
         Version::V4 => restore_v4(&mut packet, first, len),
@@ -224,7 +223,7 @@ fn complete(pieces: Pieces, first: &Ip, len: usize, desk: &mut Desk<'_>) {
             desk.pass(packet);
         }
         Ok(false) => desk.drop(packet, "datagram longer than 65535 bytes"),
-        Err(error) => desk.drop(packet, reason(&error)),
+        Err(error) => desk.drop(packet, &error),
     }
 }
 

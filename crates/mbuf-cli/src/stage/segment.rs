@@ -2,7 +2,6 @@
 
 use mbuf::{OpError, Packet, checksum};
 
-use super::desk::reason;
 use super::pieces::{Cut, cut};
 use super::{Desk, Mark, Stage};
 use crate::wire::{self, Ip, Link, Tcp, Unchecked, Verdict, Version, flag, pseudo_header, put, u16_at};
@@ -46,7 +45,7 @@ impl Stage for Segment {
                     desk.pass(piece);
                 }
             }
-            Err(error) => desk.lose(mark, reason(&error)),
+            Err(error) => desk.lose(mark, &error),
         }
     }
 }

@@ -4,7 +4,6 @@ use core::iter;
 
 use mbuf::Packet;
 
-use super::desk::reason;
 use super::random::Random;
 use super::{Desk, Mark, Stage};
 
@@ -33,7 +32,7 @@ impl Stage for Shatter {
             Ok(()) => {
                 desk.pass(packet);
             }
-            Err(error) => desk.drop(packet, reason(&error)),
+            Err(error) => desk.drop(packet, &error),
         }
     }
 }

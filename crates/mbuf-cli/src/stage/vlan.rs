@@ -3,7 +3,7 @@
 use mbuf::Packet;
 use mbuf_io::LinkType;
 
-use super::desk::{Mark, reason};
+use super::desk::Mark;
 use super::{Desk, Stage};
 use crate::wire::Link;
 
@@ -34,7 +34,7 @@ impl Stage for Push {
         let kind = if link.tags > 0 { SERVICE } else { CUSTOMER };
         match push(&mut packet, kind, self.id) {
             Ok(()) => desk.pass(packet),
-            Err(error) => desk.drop(packet, reason(&error)),
+            Err(error) => desk.drop(packet, &error),
         }
     }
 
@@ -68,7 +68,7 @@ impl Stage for Pop {
         let mark = Mark::of(&packet);
         match pop(&mut packet) {
             Ok(()) => desk.pass(packet),
-            Err(error) => desk.lose(mark, reason(&error)),
+            Err(error) => desk.lose(mark, &error),
         }
     }
 }

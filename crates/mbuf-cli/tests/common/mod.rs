@@ -50,12 +50,17 @@ impl Ran {
 
 /// Runs `mbufctl replay` with these arguments.
 pub(crate) fn replay<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Ran {
-    ran(Command::new(env!("CARGO_BIN_EXE_mbufctl")).arg("replay").args(args).output().unwrap())
+    ran(command().arg("replay").args(args).output().unwrap())
+}
+
+/// The program.
+pub(crate) fn command() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_mbufctl"))
 }
 
 /// The same with something to read on standard input.
 pub(crate) fn replay_stdin(args: &[&str], input: &[u8]) -> Ran {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_mbufctl"))
+    let mut child = command()
         .arg("replay")
         .args(args)
         .stdin(Stdio::piped())

@@ -7,7 +7,6 @@ use mbuf_io::{LinkType, MAX_FRAME};
 
 use super::carrier::Carrier;
 use super::{INTERFACE, OPAQUE, PORT, UDP_HEADER, VNI_VALID, VXLAN_HEADER};
-use crate::stage::desk::reason;
 use crate::stage::pieces::{Added, Pieces};
 use crate::stage::{Desk, Interfaces, Mark, Stage};
 use crate::wire::{self, Ip, Link, Unchecked, Verdict, protocol};
@@ -106,7 +105,7 @@ impl Decapsulate {
                 Ok(()) => desk.pass(frame),
                 Err(_) => desk.drop(frame, "malformed chunk"),
             },
-            Err((mark, error)) => desk.lose(mark, reason(&error)),
+            Err((mark, error)) => desk.lose(mark, &error),
         }
     }
 }

@@ -6,7 +6,6 @@ use mbuf_io::{Interface, LinkType};
 
 use super::carrier::Carrier;
 use super::{INTERFACE, OPAQUE, PORT, UDP_HEADER, VNI_VALID, VXLAN_HEADER};
-use crate::stage::desk::reason;
 use crate::stage::pieces::cut;
 use crate::stage::{Desk, Mark, Stage};
 use crate::wire::{self, Ip, Link, Version, put};
@@ -146,7 +145,7 @@ impl Encapsulate {
             Ok(()) => chunks.drain(..).for_each(|chunk| desk.pass(chunk)),
             Err(error) => {
                 chunks.clear();
-                desk.lose(mark, reason(&error));
+                desk.lose(mark, &error);
             }
         }
         self.chunks = chunks;
@@ -181,7 +180,7 @@ impl Stage for Encapsulate {
         let port = FIRST_SOURCE_PORT | u16::from_ne_bytes([hash as u8, (hash >> 8) as u8]);
         match self.wrap(&mut packet, on, vni, port) {
             Ok(()) => desk.pass(packet),
-            Err(error) => desk.drop(packet, reason(&error)),
+            Err(error) => desk.drop(packet, &error),
         }
     }
 
