@@ -17,7 +17,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a capture through a pool and stages, and report packets, time and memory.
-    #[command(after_help = stage::help() + ENDING)]
+    #[command(after_help = stage::help() + ENDING, allow_negative_numbers = true)]
     Replay(ReplayArgs),
 }
 
@@ -62,23 +62,23 @@ pub(crate) struct ReplayArgs {
 
     /// Limit on mbufs, as all limits in buffers.
     #[arg(long, value_name = "N", help_heading = "Pool limits")]
-    pub(crate) mbufs: Option<usize>,
+    pub(crate) mbufs: Option<u32>,
 
     /// Limit on clusters of 2 KiB.
     #[arg(long, value_name = "N", help_heading = "Pool limits")]
-    pub(crate) clusters: Option<usize>,
+    pub(crate) clusters: Option<u32>,
 
     /// Limit on page-size clusters of 4 KiB.
     #[arg(long, value_name = "N", help_heading = "Pool limits")]
-    pub(crate) jumbo_pages: Option<usize>,
+    pub(crate) jumbo_pages: Option<u32>,
 
     /// Limit on clusters of 9 KiB.
     #[arg(long, value_name = "N", help_heading = "Pool limits")]
-    pub(crate) jumbo_9k: Option<usize>,
+    pub(crate) jumbo_9k: Option<u32>,
 
     /// Limit on clusters of 16 KiB.
     #[arg(long, value_name = "N", help_heading = "Pool limits")]
-    pub(crate) jumbo_16k: Option<usize>,
+    pub(crate) jumbo_16k: Option<u32>,
 }
 
 impl ReplayArgs {

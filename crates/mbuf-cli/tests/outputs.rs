@@ -147,6 +147,16 @@ fn outputs_have_no_snap_length_that_stages_exceed() {
     assert_eq!((longest, written.interfaces()[0].snaplen), (100, 0));
 }
 
+#[test]
+fn an_output_without_frames_still_has_an_interface() {
+    let out = temp("no-frames.pcapng");
+    let capture = captures().join("extra/empty.pcap");
+    replay(&[capture.to_str().unwrap(), "--out", out.to_str().unwrap()]).clean();
+    let mut written = mbuf_io::Capture::new(std::fs::File::open(out).unwrap(), "out").unwrap();
+    assert!(written.next_frame().unwrap().is_none());
+    assert_eq!(written.interfaces()[0].link, mbuf_io::LinkType::ETHERNET);
+}
+
 #[cfg(unix)]
 mod unix {
     use std::fs::{File, Permissions};

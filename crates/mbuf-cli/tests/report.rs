@@ -119,7 +119,7 @@ fn bad_arguments() {
 }
 
 #[test]
-fn a_bad_stage_is_explained() {
+fn bad_values_are_explained() {
     for (stages, message) in [
         ("vxlna", "there is no stage `vxlna`: did you mean vxlan?"),
         ("verify,VXLAN", "there is no stage `VXLAN`: did you mean vxlan?"),
@@ -143,6 +143,11 @@ fn a_bad_stage_is_explained() {
         let ran = replay(&["--stage", stages]);
         assert_eq!(ran.status, Some(2));
         assert!(ran.stderr.contains(&format!("for '--stage <STAGE>': {message}\n")), "{}", ran.stderr);
+    }
+    for (option, value, range) in [("--mbufs", "-1", "0..=4294967295"), ("--window", "-64", "1..=32768")] {
+        let ran = replay(&[option, value]);
+        assert_eq!(ran.status, Some(2));
+        assert!(ran.stderr.contains(&format!("{value} is not in {range}")), "{}", ran.stderr);
     }
     replay(&["--stage", " verify , vlan:7,\tvlan-pop "]).clean();
 }

@@ -18,7 +18,7 @@ use std::io::{IsTerminal, stdout};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use mbuf::{PacketQueue, Pool};
+use mbuf::{PacketQueue, Pool, PoolBuilder};
 
 use crate::args::ReplayArgs;
 use crate::stage::{self, Tally};
@@ -207,7 +207,7 @@ impl Run {
     /// Finishes the files; returns the report, messages and the exit status.
     fn close(mut self, args: &ReplayArgs) -> (String, Vec<String>, u8) {
         self.input.hide_progress();
-        let written = self.output.take().map(Output::finish);
+        let written = self.output.take().map(|output| output.finish(self.pipeline.interfaces()));
         let written = self.or_failure(written);
         let plotted = self.plot.take().map(|sink| self.samples.draw(sink));
         let plotted = self.or_failure(plotted);
@@ -230,20 +230,17 @@ impl Run {
 fn build_pool(args: &ReplayArgs, headroom: usize) -> Result<Pool, String> {
     const LEAST_HEADROOM: usize = 64;
     let mut builder = Pool::builder().name("replay").headroom(headroom.max(LEAST_HEADROOM));
-    if let Some(limit) = args.mbufs {
-        builder = builder.mbufs(limit);
-    }
-    if let Some(limit) = args.clusters {
-        builder = builder.clusters(limit);
-    }
-    if let Some(limit) = args.jumbo_pages {
-        builder = builder.jumbo_pages(limit);
-    }
-    if let Some(limit) = args.jumbo_9k {
-        builder = builder.jumbo_9k(limit);
-    }
-    if let Some(limit) = args.jumbo_16k {
-        builder = builder.jumbo_16k(limit);
+    let limits: [(_, fn(PoolBuilder, usize) -> PoolBuilder); 5] = [
+        (args.mbufs, PoolBuilder::mbufs),
+        (args.clusters, PoolBuilder::clusters),
+        (args.jumbo_pages, PoolBuilder::jumbo_pages),
+        (args.jumbo_9k, PoolBuilder::jumbo_9k),
+        (args.jumbo_16k, PoolBuilder::jumbo_16k),
+    ];
+    for (limit, set) in limits {
+        if let Some(limit) = limit {
+            builder = set(builder, usize::try_from(limit).unwrap_or(usize::MAX));
+        }
     }
     builder.build().map_err(|error| format!("cannot make the pool: {error}"))
 }

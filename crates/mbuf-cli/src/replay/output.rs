@@ -54,7 +54,11 @@ impl Output {
     }
 
     /// Writes what is buffered and puts the file in its place.
-    pub(super) fn finish(self) -> Result<Written, String> {
+    pub(super) fn finish(mut self, interfaces: &Interfaces) -> Result<Written, String> {
+        // Without any interface libpcap does not take a file for a capture.
+        if self.interfaces.is_empty() && interfaces.get(0).is_some() {
+            self.number(0, interfaces).map_err(|error| cannot_write(&self.name, error))?;
+        }
         let Self { name, writer, packets, bytes, .. } = self;
         let buffer = writer.finish().map_err(|error| cannot_write(&name, error))?;
         let sink = buffer.into_inner().map_err(|error| cannot_write(&name, error.error()))?;
