@@ -100,6 +100,10 @@ pub(crate) struct Stock {
     pub(crate) loose: Vec<Object>,
     /// Objects of this zone out of the keg: with users, in caches, and here.
     pub(crate) out: usize,
+    /// More is out than a limit allows, or was: the zone is held, and what is freed goes to the keg.
+    pub(crate) braked: bool,
+    /// How many want to be told of every object that comes back, with the zone held.
+    pub(crate) watched: usize,
     /// Closing is done: no object rests here any more.
     pub(crate) closed: bool,
 }
@@ -109,7 +113,15 @@ pub(crate) struct Hold<'a>(&'a Depot);
 
 impl Depot {
     pub(crate) fn new() -> Self {
-        let stock = Stock { full: Vec::new(), empty: Vec::new(), loose: Vec::new(), out: 0, closed: false };
+        let stock = Stock {
+            full: Vec::new(),
+            empty: Vec::new(),
+            loose: Vec::new(),
+            out: 0,
+            braked: false,
+            watched: 0,
+            closed: false,
+        };
         Depot { stock: Mutex::new(stock), holds: AtomicUsize::new(0) }
     }
 
@@ -121,6 +133,11 @@ impl Depot {
         Hold(self)
     }
 
+    /// Ends a hold that was forgotten.
+    pub(crate) fn release(&self) {
+        self.holds.fetch_sub(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn is_held(&self) -> bool {
         self.holds.load(Ordering::Relaxed) != 0
     }
@@ -128,7 +145,7 @@ impl Depot {
 
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
-        self.0.holds.fetch_sub(1, Ordering::Relaxed);
+        self.0.release();
     }
 }
 
@@ -163,6 +180,16 @@ impl Stock {
         }
         self.empty.push(magazine);
         self.loose.pop()
+    }
+
+    /// Takes an object for good, as long as `floor` stay out of the keg.
+    pub(crate) fn part_with(&mut self, floor: usize) -> Option<Object> {
+        if self.out <= floor {
+            return None;
+        }
+        let object = self.pop()?;
+        self.out -= 1;
+        Some(object)
     }
 
     /// Free objects here.

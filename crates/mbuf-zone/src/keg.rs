@@ -20,6 +20,7 @@ use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
+use crate::group::Budget;
 use crate::head::{Head, Object};
 use crate::page::PageSource;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
@@ -106,6 +107,10 @@ pub enum Cause {
     Limit,
     /// The page source is dry.
     Memory,
+    /// The byte budget of the zone's [`Group`](crate::raw::Group) is in use.
+    Budget,
+    /// Others wait for what is free, and this thread is [polite](crate::raw::politely).
+    Waiters,
     /// A part that each object needs (say, a cluster for a packet) could not be had.
     Part,
 }
@@ -116,6 +121,8 @@ pub(crate) struct Keg {
     /// Objects that may be out of the keg at once; `usize::MAX` is no limit.
     limit: AtomicUsize,
     source: Arc<dyn PageSource>,
+    /// Charged for every slot that is out.
+    budget: Arc<Budget>,
     state: Mutex<State>,
 }
 
@@ -130,9 +137,15 @@ const SMALLEST_SLAB: usize = 64 << 10;
 const LARGEST_SLAB: usize = 2 << 20;
 
 impl Keg {
-    pub(crate) fn new(shape: Shape, limit: Option<usize>, source: Arc<dyn PageSource>) -> Self {
+    pub(crate) fn new(
+        shape: Shape,
+        limit: Option<usize>,
+        source: Arc<dyn PageSource>,
+        budget: Arc<Budget>,
+    ) -> Self {
         let state = State { slabs: Vec::new(), partial: Vec::new(), used: 0, peak: 0, total: 0 };
-        Keg { shape, limit: AtomicUsize::new(limit.unwrap_or(usize::MAX)), source, state: Mutex::new(state) }
+        let limit = AtomicUsize::new(limit.unwrap_or(usize::MAX));
+        Keg { shape, limit, source, budget, state: Mutex::new(state) }
     }
 
     pub(crate) fn shape(&self) -> Shape {
@@ -148,12 +161,27 @@ impl Keg {
         KegStats { peak: state.peak, total: state.total }
     }
 
-    /// Changes the limit. Returns how many of the slots that are out are beyond it.
-    pub(crate) fn set_limit(&self, limit: Option<usize>) -> usize {
-        let state = self.state.lock();
-        let limit = limit.unwrap_or(usize::MAX);
-        self.limit.store(limit, Ordering::Relaxed);
-        state.used.saturating_sub(limit)
+    /// Changes the limit.
+    pub(crate) fn set_limit(&self, limit: Option<usize>) {
+        let _state = self.state.lock();
+        self.limit.store(limit.unwrap_or(usize::MAX), Ordering::Relaxed);
+    }
+
+    /// How many slots would have to come back for limit and budget to hold.
+    pub(crate) fn beyond(&self) -> usize {
+        let limited = self.state.lock().used.saturating_sub(self.limit.load(Ordering::Relaxed));
+        limited.max(self.budget.beyond().div_ceil(self.shape.bytes()))
+    }
+
+    /// What stands in the way of one more slot.
+    pub(crate) fn obstacle(&self) -> Cause {
+        if self.state.lock().used >= self.limit.load(Ordering::Relaxed) {
+            Cause::Limit
+        } else if !self.budget.has(self.shape.bytes()) {
+            Cause::Budget
+        } else {
+            Cause::Memory
+        }
     }
 
     /// Takes a slot and its block, or says why not.
@@ -172,10 +200,17 @@ impl Keg {
         if state.used >= limit {
             return Err(Cause::Limit);
         }
-        if state.partial.is_empty() && !(grow && self.grow(state, limit)) {
+        if state.partial.is_empty() && !grow {
             return Err(Cause::Memory);
         }
-        let &index = state.partial.last().ok_or(Cause::Memory)?;
+        if !self.budget.charge(self.shape.bytes()) {
+            return Err(Cause::Budget);
+        }
+        if state.partial.is_empty() && !self.grow(state, limit) {
+            self.budget.refund(self.shape.bytes());
+            return Err(Cause::Memory);
+        }
+        let &index = state.partial.last().expect("there is one, or one was made");
         let slab = state.slabs[index as usize].as_mut().expect("a partial slab exists");
         let slot = slab.pop_free().expect("a partial slab has a free slot");
         let taken = slab.slot(index, slot, &self.shape);
@@ -201,6 +236,7 @@ impl Keg {
             state.partial.push(index);
         }
         state.used -= 1;
+        self.budget.refund(self.shape.bytes());
     }
 
     /// Gives every empty slab back to the page source. Returns the bytes given back.

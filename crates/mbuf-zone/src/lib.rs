@@ -25,8 +25,8 @@
 //!
 //! # Layers, bottom-up
 //!
-//! `sync` → `page` → `head` → `keg` → `depot` → `cache` → `zone` → `thread`, `local` → `raw` → `slot`. Each
-//! may use those before it.
+//! `sync` → `page` → `head` → `keg` → `depot` → `cache` → `group`, `zone`, `limit` → `wait`, `thread`, `local` → `raw` →
+//! `slot`. Each may use those before it.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -34,8 +34,10 @@ extern crate alloc;
 
 mod cache;
 mod depot;
+mod group;
 mod head;
 mod keg;
+mod limit;
 mod local;
 mod page;
 pub mod raw;
@@ -43,6 +45,7 @@ mod slot;
 mod stats;
 mod sync;
 mod thread;
+mod wait;
 mod zone;
 
 #[cfg(all(unix, feature = "std"))]
@@ -52,6 +55,7 @@ pub use raw::Cause;
 pub use slot::{Builder, Exhausted, Lifecycle, LocalZone, ObjectZone, Slot, Zone};
 pub use stats::ZoneStats;
 pub use thread::flush as flush_thread;
+pub use wait::{Ticket, WaitQueue};
 
 #[cfg(all(test, loom))]
 mod tests;

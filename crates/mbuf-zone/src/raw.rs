@@ -8,14 +8,17 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::mem::MaybeUninit;
 
+pub use crate::group::Group;
+use crate::group::Kin;
 pub use crate::head::{Head, Object};
 use crate::keg::Keg;
 pub use crate::keg::{Cause, Shape};
 pub use crate::local::Local;
 use crate::page::{Heap, PageSource};
 use crate::stats::ZoneStats;
+pub use crate::sync::{Guard, Mutex};
 pub(crate) use crate::thread::discard_bare;
-pub use crate::thread::{LANES, discard, put, try_put};
+pub use crate::thread::{LANES, discard, politely, put, try_put};
 use crate::zone::Core;
 pub use crate::zone::Hooks;
 
@@ -32,7 +35,16 @@ pub struct Settings {
     pub user: *const (),
     /// Take the cache's lock on every operation instead of relying on barriers between threads.
     pub locked: bool,
+    /// The zones it shares a byte budget with. `None`: none but its secondary zones.
+    pub group: Option<Group>,
+    /// The zone whose objects this one's contain, one each: free ones are taken apart before an allocation there
+    /// fails.
+    pub parts: Option<Parts>,
 }
+
+/// The zone that others take parts from: see [`Settings::parts`].
+#[derive(Clone)]
+pub struct Parts(pub(crate) Arc<Keg>);
 
 // SAFETY: `user` is only carried; using it is the business of who put it there.
 unsafe impl Send for Settings {}
@@ -41,7 +53,15 @@ unsafe impl Sync for Settings {}
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { limit: None, magazine: 64, source: Arc::new(Heap), user: core::ptr::null(), locked: false }
+        Settings {
+            limit: None,
+            magazine: 64,
+            source: Arc::new(Heap),
+            user: core::ptr::null(),
+            locked: false,
+            group: None,
+            parts: None,
+        }
     }
 }
 
@@ -53,21 +73,28 @@ pub struct RawZone {
 impl RawZone {
     /// A zone with a keg of its own.
     pub fn new(shape: Shape, settings: &Settings, hooks: Box<dyn Hooks>) -> Self {
-        let keg = Arc::new(Keg::new(shape, settings.limit, settings.source.clone()));
-        Self::over(keg, settings, hooks)
+        let Group(kin) = settings.group.clone().unwrap_or_else(Group::new);
+        let keg = Keg::new(shape, settings.limit, settings.source.clone(), kin.budget.clone());
+        Self::over(Arc::new(keg), kin, settings, hooks)
     }
 
-    /// A zone over this zone's keg: same slots, same limit, other hooks. `settings.limit` and `settings.source` are
-    /// not used.
+    /// A zone over this zone's keg: same slots, same limit, same group, other hooks. `settings.limit`,
+    /// `settings.source` and `settings.group` are not used.
     ///
-    /// Zones do not see each other's free objects. If one is to have them before it fails, its
-    /// [`Hooks::starved`] asks the other to [`give_back`](Self::give_back).
+    /// Before one of them fails, free objects of the others are taken apart.
     pub fn secondary(&self, settings: &Settings, hooks: Box<dyn Hooks>) -> Self {
-        Self::over(self.core.keg().clone(), settings, hooks)
+        Self::over(self.core.keg().clone(), self.core.kin.clone(), settings, hooks)
     }
 
-    fn over(keg: Arc<Keg>, settings: &Settings, hooks: Box<dyn Hooks>) -> Self {
-        RawZone { core: Arc::new(Core::new(keg, hooks, settings.magazine, settings.user, settings.locked)) }
+    fn over(keg: Arc<Keg>, kin: Arc<Kin>, settings: &Settings, hooks: Box<dyn Hooks>) -> Self {
+        let core = Arc::new(Core::new(keg, kin.clone(), hooks, settings));
+        kin.join(&core);
+        RawZone { core }
+    }
+
+    /// This zone, as the one that another takes parts from.
+    pub fn as_parts(&self) -> Parts {
+        Parts(self.core.keg().clone())
     }
 
     /// Takes an object, from this thread's cache if it can. `LANE` names the kind of object at this call site; see
@@ -163,11 +190,33 @@ impl RawZone {
 
     /// Changes the limit of the zone's keg, which secondary zones share.
     ///
-    /// A lower limit stops growth at once, and free objects beyond it go back to the keg now. Objects in use stay; when
-    /// they are freed they are cached like others, so until a [`trim`](Self::trim), or another call of this, as
-    /// many as were out may be in use again.
+    /// Free objects beyond a lower limit go back to the keg now. If more are in use than it allows, they stay; nothing
+    /// is handed out until fewer are.
     pub fn set_limit(&self, limit: Option<usize>) {
         self.core.set_limit(limit);
+    }
+
+    /// Keeps `n` objects out of the keg, in use or free, for this zone alone, whoever else runs short. Fewer than
+    /// before: the others may be had again.
+    ///
+    /// # Errors
+    /// The [`Cause`], when not so many can be had; then the reserve is as before.
+    pub fn reserve(&self, n: usize) -> Result<(), Cause> {
+        self.core.reserve(n)
+    }
+
+    /// From here on, until [`unwatch`](Self::unwatch), every object that comes back calls [`Hooks::freed`], and what
+    /// comes back before a look finds nothing is found by that look. Meanwhile the zone works without caches.
+    pub fn watch(&self) {
+        self.core.watch();
+    }
+
+    /// Ends one [`watch`](Self::watch).
+    ///
+    /// # Panics
+    /// If there was none.
+    pub fn unwatch(&self) {
+        self.core.unwatch();
     }
 
     /// Objects that may be out of the keg at once.
@@ -178,6 +227,11 @@ impl RawZone {
     /// A snapshot of the zone's counters.
     pub fn stats(&self) -> ZoneStats {
         self.core.stats()
+    }
+
+    /// What an allocation that finds nothing free would fail of now: limit, budget or memory.
+    pub fn obstacle(&self) -> Cause {
+        self.core.keg().obstacle()
     }
 
     /// Ends the zone: free objects go back to the keg now, the others when they are freed. Allocation still works,

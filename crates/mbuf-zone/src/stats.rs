@@ -12,6 +12,8 @@ pub struct ZoneStats {
     pub total: usize,
     /// Objects that may be out of the keg at once, in use or cached.
     pub limit: Option<usize>,
+    /// Objects that the zone keeps out of the keg for itself.
+    pub reserve: usize,
     /// Most objects that were out of the keg at once, in use or cached.
     pub peak: usize,
     /// Objects handed out since the zone was made (wraps).

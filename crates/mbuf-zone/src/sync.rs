@@ -146,17 +146,20 @@ mod place {
 
 #[cfg(loom)]
 mod mutex {
-    pub(crate) use loom::sync::MutexGuard as Guard;
+    pub use loom::sync::MutexGuard as Guard;
 
-    /// A lock whose poison is ignored: every critical section here leaves its data whole at each step.
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+    /// As without loom.
+    #[derive(Debug)]
+    pub struct Mutex<T>(loom::sync::Mutex<T>);
 
     impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Self {
+        /// A lock.
+        pub fn new(value: T) -> Self {
             Mutex(loom::sync::Mutex::new(value))
         }
 
-        pub(crate) fn lock(&self) -> Guard<'_, T> {
+        /// Waits for the lock.
+        pub fn lock(&self) -> Guard<'_, T> {
             self.0.lock().unwrap()
         }
     }
@@ -164,18 +167,22 @@ mod mutex {
 
 #[cfg(all(feature = "std", not(loom)))]
 mod mutex {
-    pub(crate) use std::sync::MutexGuard as Guard;
+    pub use std::sync::MutexGuard as Guard;
     use std::sync::PoisonError;
 
-    /// A lock whose poison is ignored: every critical section here leaves its data whole at each step.
-    pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+    /// The lock of this crate: std's, or a spin lock without std. Its poison is ignored: for data that are whole at
+    /// each step of every critical section.
+    #[derive(Debug)]
+    pub struct Mutex<T>(std::sync::Mutex<T>);
 
     impl<T> Mutex<T> {
-        pub(crate) const fn new(value: T) -> Self {
+        /// A lock.
+        pub const fn new(value: T) -> Self {
             Mutex(std::sync::Mutex::new(value))
         }
 
-        pub(crate) fn lock(&self) -> Guard<'_, T> {
+        /// Waits for the lock.
+        pub fn lock(&self) -> Guard<'_, T> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
     }
@@ -190,12 +197,13 @@ mod mutex {
     use core::ops::{Deref, DerefMut};
     use core::sync::atomic::{AtomicBool, Ordering};
 
-    /// A spin lock, for targets without threads to park. Not for interrupt handlers that share a zone with what they
-    /// interrupt.
+    /// The lock of this crate: a spin lock, for targets without threads to park, or std's. Not for interrupt
+    /// handlers that share a zone with what they interrupt.
     ///
     /// # Invariants
     /// 1. `value` is reached only through a `Guard`, and there is at most one while `held` is true.
-    pub(crate) struct Mutex<T> {
+    #[derive(Debug)]
+    pub struct Mutex<T> {
         held: AtomicBool,
         value: UnsafeCell<T>,
     }
@@ -206,11 +214,13 @@ mod mutex {
     unsafe impl<T: Send> Sync for Mutex<T> {}
 
     impl<T> Mutex<T> {
-        pub(crate) const fn new(value: T) -> Self {
+        /// A lock.
+        pub const fn new(value: T) -> Self {
             Mutex { held: AtomicBool::new(false), value: UnsafeCell::new(value) }
         }
 
-        pub(crate) fn lock(&self) -> Guard<'_, T> {
+        /// Waits for the lock.
+        pub fn lock(&self) -> Guard<'_, T> {
             // Acquire pairs with the Release in `Guard::drop`.
             while self.held.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err()
             {
@@ -221,7 +231,8 @@ mod mutex {
     }
 
     /// Shared between threads only if the value may be.
-    pub(crate) struct Guard<'a, T>(&'a Mutex<T>, PhantomData<&'a mut T>);
+    #[derive(Debug)]
+    pub struct Guard<'a, T>(&'a Mutex<T>, PhantomData<&'a mut T>);
 
     impl<T> Deref for Guard<'_, T> {
         type Target = T;
@@ -247,4 +258,4 @@ mod mutex {
     }
 }
 
-pub(crate) use mutex::{Guard, Mutex};
+pub use mutex::{Guard, Mutex};

@@ -74,6 +74,27 @@ mod imp {
         }
     }
 
+    thread_local! {
+        static POLITE: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Whether this thread leaves what others wait for alone.
+    pub(crate) fn is_polite() -> bool {
+        POLITE.get()
+    }
+
+    /// Runs `f`; meanwhile, this thread finds nothing in zones that are watched.
+    pub fn politely<R>(f: impl FnOnce() -> R) -> R {
+        struct Back(bool);
+        impl Drop for Back {
+            fn drop(&mut self) {
+                POLITE.set(self.0);
+            }
+        }
+        let _back = Back(POLITE.replace(true));
+        f()
+    }
+
     fn clear_lanes() {
         HOT.with(|lanes| {
             for lane in lanes {
@@ -176,9 +197,19 @@ mod imp {
 
     /// Empties this thread's caches into the depots. Without thread-locals there are none.
     pub fn flush() {}
+
+    pub(crate) fn is_polite() -> bool {
+        false
+    }
+
+    /// Runs `f`. Without thread-locals that is all.
+    pub fn politely<R>(f: impl FnOnce() -> R) -> R {
+        f()
+    }
 }
 
-pub use imp::flush;
+pub(crate) use imp::is_polite;
+pub use imp::{flush, politely};
 
 #[inline(always)]
 pub(crate) fn get<const LANE: usize>(core: &Arc<Core>) -> Result<Object, Cause> {

@@ -6,20 +6,15 @@
 //! that are still out hold the zone (and what its hooks keep alive), operations go straight to the keg, and the
 //! last object to return lets go of everything.
 //!
-//! # Exact limits
-//!
-//! Allocation fails only if there was a moment, while it ran, when every object was in use. An object counts as in
-//! use from the beginning of the call that takes it to the end of the call that frees it, and while `trim` or
-//! `fini` has it in hand. Two rules make that true. Nothing has more objects in hand, without a lock, than it
-//! returns to its caller. And the last look of a starving thread is at the depot and at the keg under one lock,
-//! with the zone held and every cache collected, when there is no third place for a free object (see `cache.rs`).
+//! An allocation that finds nothing here goes on in `limit.rs`.
 //!
 //! # Hooks that panic
 //!
 //! Hooks run without locks (but for those that say they cannot mind), and whatever a hook had in hand goes back to
 //! the keg if it panics.
 //!
-//! Locks, in the order in which they are taken: `collecting`, `caches`; a cache's; the depot's; the keg's.
+//! Locks, in the order in which they are taken: the group's `moving`; `caches`; a cache's; the depots', several of
+//! them only by who has `moving`; the keg's.
 #![allow(unsafe_code)]
 
 use alloc::boxed::Box;
@@ -30,14 +25,17 @@ use core::ptr::NonNull;
 
 use crate::cache::{Cache, collect_all};
 use crate::depot::{Depot, Stock};
+use crate::group::{Kin, Moving};
 use crate::head::Object;
 use crate::keg::{Cause, Keg};
+use crate::limit::Found;
+use crate::raw::Settings;
 use crate::stats::ZoneStats;
 use crate::sync::{AtomicPtr, AtomicUsize, Guard, Mutex, Ordering, barriers_available};
 
-/// What a zone does to its objects on their way between keg and caches, and when it runs dry.
+/// What a zone does to its objects on their way between keg and caches.
 ///
-/// `init`, `fini` and `starved` may panic, and may allocate and free objects of any zone unless they say otherwise.
+/// `init` and `fini` may panic, and may allocate and free objects of any zone unless they say otherwise.
 ///
 /// # Safety
 /// After `init` returned true the slot holds an object that the users of the zone may rely on; `fini` leaves nothing
@@ -63,13 +61,15 @@ pub unsafe trait Hooks: Send + Sync {
     /// The object is free and nobody else's.
     unsafe fn fini(&self, object: Object);
 
-    /// Asks others to give back what would help this zone: `n` objects, or the parts of them. Returns whether they
-    /// gave anything; then the zone looks again, and asks again, some times, if another thread was faster. No lock
-    /// of the zone is held, but it is slow meanwhile. Does not allocate from this zone, which would ask again.
-    fn starved(&self, n: usize) -> bool {
-        let _ = n;
+    /// Whether `fini` allocates nothing. The zone then calls it while it keeps others of its group from looking for
+    /// free objects, so that they do not overlook the one in hand.
+    fn is_quiet(&self) -> bool {
         false
     }
+
+    /// An object of the zone came back while somebody [watches](crate::raw::RawZone::watch) it, or its limit was
+    /// changed. Called without locks. Does not panic.
+    fn freed(&self) {}
 
     /// The zone closed with `objects` still out, each of which will be followed by one call of
     /// [`release`](Self::release). What they need must live until then. Called with a lock of the zone held: does
@@ -81,9 +81,6 @@ pub unsafe trait Hooks: Send + Sync {
     /// One object of the closed zone came back. May drop the zone itself.
     fn release(&self) {}
 }
-
-/// How often others are asked for help before an allocation fails: what they give may be taken by someone else.
-const ASK: usize = 8;
 
 /// Most plain objects that are made at a time.
 const BATCH: usize = 32;
@@ -100,14 +97,18 @@ const LARGEST_MAGAZINE: usize = 1 << 16;
 /// 2. Every object is in exactly one place: a user, one magazine, `loose`, or the keg.
 pub(crate) struct Core {
     keg: Arc<Keg>,
+    /// The zone's group.
+    pub(crate) kin: Arc<Kin>,
+    /// Whose slots the objects of this zone contain.
+    pub(crate) parts: Option<Arc<Keg>>,
+    /// Objects that this zone keeps out of the keg.
+    pub(crate) floor: AtomicUsize,
     hooks: Box<dyn Hooks>,
     /// A plain pointer, in a wrapper that may be shared.
     user: AtomicPtr<()>,
     magazine: usize,
-    depot: Depot,
+    pub(crate) depot: Depot,
     caches: Mutex<Registry>,
-    /// Held while caches are being collected, so that collections do not cross.
-    collecting: Mutex<()>,
     denied: AtomicUsize,
     /// Objects handed out by caches that are gone, and without a cache.
     gets: AtomicUsize,
@@ -115,6 +116,7 @@ pub(crate) struct Core {
     locked: bool,
     /// What the hooks said.
     plain: bool,
+    quiet: bool,
 }
 
 struct Registry {
@@ -141,19 +143,25 @@ impl Drop for Bare<'_> {
     }
 }
 
-/// What is left to do for a closed zone when an object that it no longer counts is back in the keg.
-struct Parting<'a> {
+/// What is left to do when an object that its zone no longer counts is back in the keg.
+struct Back<'a> {
     core: &'a Arc<Core>,
-    last: bool,
+    /// The zone is closed: whether this was its last object.
+    closed: Option<bool>,
+    watched: bool,
 }
 
-impl Drop for Parting<'_> {
+impl Drop for Back<'_> {
     fn drop(&mut self) {
-        if self.last {
+        if self.watched {
+            self.core.tell();
+        }
+        let Some(last) = self.closed else { return };
+        if last {
             self.core.keg.trim();
         }
         self.core.hooks.release();
-        if self.last {
+        if last {
             // SAFETY: the reference that the objects held together (invariant 1). The caller has its own, so this
             // is not the last one.
             unsafe { Arc::decrement_strong_count(Arc::as_ptr(self.core)) };
@@ -161,40 +169,47 @@ impl Drop for Parting<'_> {
     }
 }
 
-/// Free objects that no longer count as out, to be given back to the keg, whatever their hooks do.
-struct Finish<'a>(&'a Core, Vec<Object>);
+/// Free objects that no longer count as out, to be given back to their kegs, whatever their hooks do.
+#[derive(Default)]
+pub(crate) struct Finish(pub(crate) Vec<(Arc<Core>, Object)>);
 
-impl Finish<'_> {
-    fn all(&mut self) {
-        while let Some(object) = self.1.pop() {
-            self.0.finish(object);
+impl Finish {
+    pub(crate) fn add(&mut self, zone: &Arc<Core>, object: Object) {
+        self.0.push((zone.clone(), object));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn all(&mut self) {
+        while let Some((zone, object)) = self.0.pop() {
+            zone.finish(object);
         }
     }
 }
 
-impl Drop for Finish<'_> {
+impl Drop for Finish {
     fn drop(&mut self) {
         self.all();
     }
 }
 
 impl Core {
-    pub(crate) fn new(
-        keg: Arc<Keg>,
-        hooks: Box<dyn Hooks>,
-        magazine: usize,
-        user: *const (),
-        locked: bool,
-    ) -> Self {
+    pub(crate) fn new(keg: Arc<Keg>, kin: Arc<Kin>, hooks: Box<dyn Hooks>, settings: &Settings) -> Self {
+        let &Settings { magazine, user, locked, .. } = settings;
         Core {
             keg,
+            kin,
+            parts: settings.parts.as_ref().map(|parts| parts.0.clone()),
+            floor: AtomicUsize::new(0),
             plain: hooks.is_plain(),
+            quiet: hooks.is_quiet(),
             hooks,
             user: AtomicPtr::new(user.cast_mut()),
             magazine: magazine.clamp(1, LARGEST_MAGAZINE),
             depot: Depot::new(),
             caches: Mutex::new(Registry { caches: Vec::new(), closed: false }),
-            collecting: Mutex::new(()),
             denied: AtomicUsize::new(0),
             gets: AtomicUsize::new(0),
             locked: locked || !barriers_available(),
@@ -253,6 +268,7 @@ impl Core {
     /// The caller is the owner of the cache, which belongs to this zone.
     #[cold]
     pub(crate) unsafe fn get_slow(self: &Arc<Self>, cache: &Cache) -> Result<Object, Cause> {
+        self.give_way()?;
         // SAFETY: the owner by this function's contract.
         match unsafe { cache.refill(&self.depot) } {
             Ok(object) => Ok(object),
@@ -276,64 +292,105 @@ impl Core {
     /// Gets an object without a cache.
     #[cold]
     pub(crate) fn get_shared(self: &Arc<Self>) -> Result<Object, Cause> {
+        self.give_way()?;
         self.import(self.depot.stock.lock()).inspect(|_| {
             self.gets.fetch_add(1, Ordering::Relaxed);
         })
+    }
+
+    /// A polite thread finds nothing where others wait.
+    fn give_way(&self) -> Result<(), Cause> {
+        if crate::thread::is_polite() && self.depot.stock.lock().watched > 0 {
+            return Err(Cause::Waiters);
+        }
+        Ok(())
     }
 
     /// Puts an object back without a cache. The object is a free one of this zone that the caller gives away.
     #[cold]
     pub(crate) fn put_shared(self: &Arc<Self>, object: Object) {
         let mut stock = self.depot.stock.lock();
-        if !stock.closed {
-            stock.loose.push(object);
+        self.ease(&mut stock);
+        if stock.closed || stock.braked {
+            let _back = self.part(&mut stock);
+            drop(stock);
+            self.finish(object);
             return;
         }
-        let _parting = self.part(&mut stock);
+        stock.loose.push(object);
+        let watched = stock.watched > 0;
         drop(stock);
-        self.finish(object);
+        if watched {
+            self.tell();
+        }
     }
 
     /// Gives an object back to the keg, by way of `fini`. The caller gives it away.
     #[cold]
     pub(crate) fn discard(self: &Arc<Self>, object: Object) {
-        let _parting = self.part(&mut self.depot.stock.lock());
+        let _back = self.part(&mut self.depot.stock.lock());
         self.finish(object);
     }
 
     /// Gives the slot of an object that its user took apart back to the keg. The caller gives it away.
     #[cold]
     pub(crate) fn discard_bare(self: &Arc<Self>, object: Object) {
-        let _parting = self.part(&mut self.depot.stock.lock());
+        let _back = self.part(&mut self.depot.stock.lock());
         drop(Home(&self.keg, object));
     }
 
-    /// An object no longer counts as out. If the zone is closed, there is more to do once it is in the keg.
-    fn part<'a>(self: &'a Arc<Self>, stock: &mut Stock) -> Option<Parting<'a>> {
+    /// An object no longer counts as out. There may be more to do once it is in the keg.
+    fn part<'a>(self: &'a Arc<Self>, stock: &mut Stock) -> Back<'a> {
         stock.out -= 1;
-        // Lazily: a parting that is not wanted must not be dropped either.
-        stock.closed.then(|| Parting { core: self, last: stock.out == 0 })
+        let closed = stock.closed.then_some(stock.out == 0);
+        Back { core: self, closed, watched: stock.watched > 0 }
+    }
+
+    /// Says that there may be something for those who wait.
+    pub(crate) fn tell(&self) {
+        self.hooks.freed();
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Objects that are made at a time.
+    pub(crate) fn batch(&self) -> usize {
+        (self.magazine / 2).clamp(1, BATCH)
     }
 
     /// Gets an object from the depot or the keg, looking everywhere for one before it fails.
-    fn import(self: &Arc<Self>, stock: Guard<'_, Stock>) -> Result<Object, Cause> {
-        self.look(stock).or_else(|cause| self.starve(cause))
+    fn import(self: &Arc<Self>, mut stock: Guard<'_, Stock>) -> Result<Object, Cause> {
+        self.ease(&mut stock);
+        let found = self.take(&mut stock).inspect(|found| {
+            if self.plain && !stock.closed && matches!(found, Found::Slot(..)) {
+                self.make_ahead(&mut stock);
+            }
+        });
+        drop(stock);
+        found.and_then(|found| self.make(found)).or_else(|cause| self.starve(cause))
     }
 
-    /// Looks at the depot and the keg at once.
-    fn look(self: &Arc<Self>, mut stock: Guard<'_, Stock>) -> Result<Object, Cause> {
+    /// Takes what depot and keg have.
+    pub(crate) fn take(self: &Arc<Self>, stock: &mut Stock) -> Result<Found, Cause> {
         if let Some(object) = stock.pop() {
-            return Ok(object);
+            return Ok(Found::Ready(object));
         }
         let (slot, block) = self.keg.take()?;
         stock.out += 1;
         if stock.closed {
             self.retain(1, stock.out == 1);
         }
-        if self.plain && !stock.closed {
-            self.make_ahead(&mut stock);
-        }
-        drop(stock);
+        Ok(Found::Slot(slot, block))
+    }
+
+    /// Makes an object of what was found.
+    pub(crate) fn make(self: &Arc<Self>, found: Found) -> Result<Object, Cause> {
+        let (slot, block) = match found {
+            Found::Ready(object) => return Ok(object),
+            Found::Slot(slot, block) => (slot, block),
+        };
         let bare = Bare(self, slot);
         // SAFETY: the keg gave the slot to us alone.
         unsafe { slot.head() }.set_home(Arc::as_ptr(self));
@@ -347,7 +404,7 @@ impl Core {
 
     /// Makes more objects, into the depot. The lock is not let go, so they are at no time between keg and depot.
     fn make_ahead(self: &Arc<Self>, stock: &mut Stock) {
-        for _ in 1..(self.magazine / 2).min(BATCH) {
+        for _ in 1..self.batch() {
             let Some((slot, block)) = self.keg.take_ready() else { break };
             // SAFETY: the keg gave the slot to us alone; plain objects are made with locks held, and always can be.
             let made = unsafe {
@@ -369,26 +426,6 @@ impl Core {
         }
     }
 
-    /// The keg has nothing. Looks for free objects of this zone in all caches, then with others.
-    #[cold]
-    fn starve(self: &Arc<Self>, cause: Cause) -> Result<Object, Cause> {
-        let _held = self.depot.hold();
-        self.collect();
-        let mut found = self.look(self.depot.stock.lock());
-        for _ in 0..ASK {
-            if found.is_ok() || !self.hooks.starved(1) {
-                break;
-            }
-            found = self.look(self.depot.stock.lock());
-        }
-        // What the keg said first is why we are here; a part that is missing is news.
-        let found = found.map_err(|last| if last == Cause::Part { last } else { cause });
-        if found.is_err() {
-            self.deny();
-        }
-        found
-    }
-
     /// Gives an object that no longer counts as out back to the keg.
     fn finish(&self, object: Object) {
         let _home = Home(&self.keg, object);
@@ -397,9 +434,8 @@ impl Core {
     }
 
     /// Moves every cached object, whoever's, to the depot.
-    fn collect(&self) {
+    pub(crate) fn collect(&self, _: &Moving<'_>) {
         let _held = self.depot.hold();
-        let _one = self.collecting.lock();
         let caches = self.caches.lock().caches.clone();
         let mut objects = Vec::new();
         collect_all(caches.iter().map(Arc::as_ref), &mut objects, false);
@@ -409,48 +445,40 @@ impl Core {
     }
 
     /// Gives up to `n` free objects back to the keg. Returns how many.
-    pub(crate) fn give_back(&self, n: usize) -> usize {
+    pub(crate) fn give_back(self: &Arc<Self>, n: usize) -> usize {
+        let moving = self.kin.moving();
         if self.depot.stock.lock().len() < n {
-            self.collect();
+            self.collect(&moving);
         }
-        let mut given = 0;
-        while given < n {
-            let object = {
-                let mut stock = self.depot.stock.lock();
-                let Some(object) = stock.pop() else { break };
-                stock.out -= 1;
-                object
-            };
-            self.finish(object);
-            given += 1;
+        let mut given = Finish::default();
+        {
+            let mut stock = self.depot.stock.lock();
+            while given.0.len() < n
+                && let Some(object) = stock.part_with(self.floor())
+            {
+                given.add(self, object);
+            }
         }
-        given
+        let n = given.0.len();
+        given.finish(Some(moving));
+        n
     }
 
     /// Gives every free object back to the keg and every empty slab to the page source. Returns bytes given back.
-    pub(crate) fn trim(&self) -> usize {
-        // What is freed meanwhile is left alone, so that this ends.
-        self.collect();
-        let free = self.depot.stock.lock().len();
-        self.give_back(free);
+    pub(crate) fn trim(self: &Arc<Self>) -> usize {
+        // What is freed from now on is left alone.
+        self.give_back(usize::MAX);
         self.depot.stock.lock().shrink();
         self.keg.trim()
     }
 
-    /// Changes the keg's limit and gives back free objects beyond it.
-    pub(crate) fn set_limit(&self, limit: Option<usize>) {
-        let beyond = self.keg.set_limit(limit);
-        if beyond > 0 {
-            self.give_back(beyond);
-        }
-    }
-
     /// Ends the zone: see the module's introduction. Doing it twice does nothing.
     pub(crate) fn close(self: &Arc<Self>) {
-        let mut free = Finish(self, Vec::new());
+        self.kin.leave(self);
+        let mut free = Vec::new();
         {
             let _held = self.depot.hold();
-            let _one = self.collecting.lock();
+            let _moving = self.kin.moving();
             let caches = {
                 let mut registry = self.caches.lock();
                 if mem::replace(&mut registry.closed, true) {
@@ -458,12 +486,12 @@ impl Core {
                 }
                 registry.caches.clone()
             };
-            collect_all(caches.iter().map(Arc::as_ref), &mut free.1, true);
+            collect_all(caches.iter().map(Arc::as_ref), &mut free, true);
             let mut stock = self.depot.stock.lock();
             while let Some(object) = stock.pop() {
-                free.1.push(object);
+                free.push(object);
             }
-            stock.out -= free.1.len();
+            stock.out -= free.len();
             stock.shrink();
             stock.closed = true;
             if stock.out > 0 {
@@ -471,7 +499,7 @@ impl Core {
             }
         }
         // From here on nothing depends on what the hooks do.
-        free.all();
+        Finish(free.into_iter().map(|object| (self.clone(), object)).collect()).finish(None);
         self.keg.trim();
     }
 
@@ -499,6 +527,7 @@ impl Core {
             cached,
             total: keg.total,
             limit: self.keg.limit(),
+            reserve: self.floor(),
             peak: keg.peak,
             gets: gets.wrapping_add(self.gets.load(Ordering::Relaxed)),
             denied: self.denied.load(Ordering::Relaxed),

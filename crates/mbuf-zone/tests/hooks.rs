@@ -49,47 +49,18 @@ unsafe impl Hooks for Pairs {
     }
 }
 
-/// A zone that asks another over the same keg for help.
-struct Asks {
-    tally: Tallied,
-    whom: Arc<OnceLock<Weak<RawZone>>>,
-}
-
-// SAFETY: objects are bare slots.
-unsafe impl Hooks for Asks {
-    unsafe fn init(&self, object: Object, block: Option<NonNull<u8>>) -> bool {
-        // SAFETY: passed on.
-        unsafe { self.tally.init(object, block) }
-    }
-
-    unsafe fn fini(&self, object: Object) {
-        // SAFETY: passed on.
-        unsafe { self.tally.fini(object) }
-    }
-
-    fn is_plain(&self) -> bool {
-        true
-    }
-
-    fn starved(&self, n: usize) -> bool {
-        self.whom.get().and_then(Weak::upgrade).is_some_and(|zone| zone.give_back(n) > 0)
-    }
-}
-
 #[test]
 fn a_secondary_zone_shares_limit_and_slots_and_gives_back_what_is_wanted() {
     let limit = 40;
     let (parts, parts_tally, parts_pages) = raw_zone(None, 4);
     let parts = Arc::new(parts);
-    let (tally, pages, whom) = (Arc::new(Tally::default()), Pages::default(), Arc::new(OnceLock::new()));
+    let (tally, pages) = (Arc::new(Tally::default()), Pages::default());
     let settings =
         Settings { limit: Some(limit), magazine: 4, source: Arc::new(pages.clone()), ..Settings::default() };
-    let hooks = Asks { tally: Tallied(tally.clone()), whom: whom.clone() };
-    let plain = RawZone::new(common::shape(), &settings, Box::new(hooks));
+    let plain = RawZone::new(common::shape(), &settings, Box::new(Tallied(tally.clone())));
     let pair_tally = Arc::new(Tally::default());
     let hooks = Pairs { tally: Tallied(pair_tally.clone()), parts: parts.clone() };
-    let pairs = Arc::new(plain.secondary(&settings, Box::new(hooks)));
-    whom.set(Arc::downgrade(&pairs)).unwrap();
+    let pairs = plain.secondary(&settings, Box::new(hooks));
 
     // All as pairs; then at rest, as pairs.
     let held: Vec<_> = (0..limit).map(|_| pairs.get::<2>().unwrap()).collect();
@@ -100,7 +71,7 @@ fn a_secondary_zone_shares_limit_and_slots_and_gives_back_what_is_wanted() {
     held.into_iter().for_each(|object| unsafe { put::<2>(object) });
     assert_eq!((pairs.stats().cached, parts.stats().in_use), (limit, limit));
 
-    // Plain ones are made of pairs, no more than are wanted.
+    // Plain ones are made of pairs, a batch (half a magazine) at a time.
     let plains: Vec<_> = (0..10).map(|_| plain.get::<0>().unwrap()).collect();
     assert_eq!((pairs.stats().cached, parts.stats().in_use), (limit - 10, limit - 10));
     assert_eq!(plain.stats().in_use, 10);
@@ -283,7 +254,7 @@ fn a_value_moved_out_of_an_object_zone_leaves_its_slot_behind() {
 
 #[test]
 fn hooks_may_use_the_zone_they_serve() {
-    /// Allocates in `init`, once, and trims in `starved`.
+    /// Allocates and trims in `init`, gives back in `fini`.
     struct Reenters {
         tally: Tallied,
         zone: Arc<OnceLock<Weak<RawZone>>>,
@@ -317,10 +288,6 @@ fn hooks_may_use_the_zone_they_serve() {
             }
             // SAFETY: passed on.
             unsafe { self.tally.fini(object) }
-        }
-
-        fn starved(&self, n: usize) -> bool {
-            self.zone().is_some_and(|zone| zone.trim() > 0 || zone.give_back(n) > 0)
         }
     }
     let (tally, pages, whom) = (Arc::new(Tally::default()), Pages::default(), Arc::new(OnceLock::new()));

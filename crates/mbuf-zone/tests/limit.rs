@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use common::{Dice, Pages, raw_zone, steps};
-use mbuf_zone::raw::put;
+use common::{Dice, Pages, Tallied, Tally, raw_zone, shape, steps};
+use mbuf_zone::raw::{Group, Object, RawZone, Settings, politely, put};
 use mbuf_zone::{Cause, Slot, Zone, flush_thread};
 
 /// Permits to hold an object: who has one must get one.
@@ -238,19 +238,205 @@ fn a_limit_may_grow_and_shrink() {
     zone.set_limit(Some(5));
     held.extend((0..5).map(|i| zone.get(i).unwrap()));
     assert!(zone.get(0).is_err());
-    // Lowered below what is in use: nothing new, and after a trim the new limit holds.
+    // Lowered below what is in use: nothing new until less is.
     zone.set_limit(Some(3));
+    for in_use in (3..=5).rev() {
+        assert!(zone.get(0).is_err());
+        assert_eq!(held.len(), in_use);
+        held.pop();
+    }
+    held.push(zone.get(0).unwrap());
     assert!(zone.get(0).is_err());
+    assert_eq!((zone.stats().in_use, zone.stats().cached), (3, 0));
+    // Then caches work again.
     held.clear();
-    zone.trim();
+    assert_eq!((zone.stats().in_use, zone.stats().cached), (0, 3));
     held.extend((0..3).map(|i| zone.get(i).unwrap()));
-    assert!(zone.get(0).is_err());
     zone.set_limit(None);
     held.extend((0..100).map(|i| zone.get(i).unwrap()));
     drop(held);
     assert_eq!(zone.stats().in_use, 0);
     drop(zone);
     pages.assert_all_home();
+}
+
+/// The limit goes up and down while threads take and free. Whoever is served sees a limit that was in force meanwhile.
+#[test]
+fn a_limit_that_changes_beside_busy_threads_holds_in_the_end() {
+    for locked in [false, true] {
+        let pages = Pages::default();
+        let zone = Zone::<usize>::builder().limit(40).magazine(4).locked(locked).pages(pages.clone()).build();
+        let busy = AtomicUsize::new(3);
+        thread::scope(|scope| {
+            for seed in 0..3 {
+                let (zone, busy) = (zone.clone(), &busy);
+                scope.spawn(move || {
+                    let mut dice = Dice::new(seed);
+                    let mut held = Vec::new();
+                    for round in 0..steps(20_000, 50) {
+                        if dice.below(2) == 0 {
+                            held.extend(zone.get(round).ok());
+                        } else {
+                            held.truncate(dice.below(20));
+                        }
+                        assert!(held.len() <= 40);
+                    }
+                    busy.fetch_sub(1, Ordering::AcqRel);
+                });
+            }
+            let mut dice = Dice::new(9);
+            while busy.load(Ordering::Acquire) > 0 {
+                zone.set_limit(Some(dice.below(40)));
+                thread::yield_now();
+            }
+        });
+        assert_eq!(zone.stats().in_use, 0);
+        for limit in [7, 1, 0, 12] {
+            zone.set_limit(Some(limit));
+            let all: Vec<_> = (0..limit).map(|i| zone.get(i).unwrap()).collect();
+            assert!(zone.get(0).is_err());
+            drop(all);
+        }
+        assert_eq!(zone.stats().cached, 12, "caches work again");
+        drop(zone);
+        pages.assert_all_home();
+    }
+}
+
+/// A zone and a secondary one, with a budget over them and a third.
+fn family(
+    limit: Option<usize>,
+    budget: Option<usize>,
+) -> (Group, RawZone, RawZone, RawZone, Vec<Arc<Tally>>) {
+    let group = Group::new();
+    group.set_budget(budget);
+    let tallies: Vec<_> = (0..3).map(|_| Arc::new(Tally::default())).collect();
+    let hooks = |i: usize| Box::new(Tallied(tallies[i].clone()));
+    let settings = Settings { limit, magazine: 4, group: Some(group.clone()), ..Settings::default() };
+    let first = RawZone::new(shape(), &settings, hooks(0));
+    let second = first.secondary(&settings, hooks(1));
+    let third = RawZone::new(shape(), &settings, hooks(2));
+    (group, first, second, third, tallies)
+}
+
+fn take(zone: &RawZone, n: usize) -> Vec<Object> {
+    (0..n).map(|i| zone.get::<0>().unwrap_or_else(|cause| panic!("{cause:?} at {i} of {n}"))).collect()
+}
+
+fn give(objects: Vec<Object>) {
+    // SAFETY: those who call this own them.
+    objects.into_iter().for_each(|object| unsafe { put::<0>(object) });
+}
+
+#[test]
+fn zones_over_one_keg_find_each_others_free_objects() {
+    let (_, first, second, _third, tallies) = family(Some(20), None);
+    for _ in 0..3 {
+        give(take(&first, 20));
+        let some = take(&second, 13);
+        let rest = take(&first, 7);
+        assert_eq!(first.get::<0>(), Err(Cause::Limit));
+        assert_eq!(second.get::<0>(), Err(Cause::Limit));
+        give(some);
+        give(rest);
+        give(take(&second, 20));
+    }
+    assert_eq!((first.stats().in_use, second.stats().in_use), (0, 0));
+    drop((first, second, _third));
+    flush_thread();
+    tallies.iter().for_each(|tally| tally.assert_over());
+}
+
+#[test]
+fn a_budget_is_shared_by_all_zones_of_a_group() {
+    let (group, first, second, third, tallies) = family(None, Some(64 * 20));
+    for _ in 0..3 {
+        give(take(&first, 20));
+        give(take(&third, 20));
+        let some = [take(&second, 5), take(&first, 5), take(&third, 10)];
+        for zone in [&first, &second, &third] {
+            assert_eq!(zone.get::<0>(), Err(Cause::Budget));
+        }
+        assert_eq!(group.charged(), 64 * 20);
+        some.into_iter().for_each(give);
+    }
+    // Lowered while all are free, then while some are in use.
+    group.set_budget(Some(64 * 8));
+    assert!(group.charged() <= 64 * 8);
+    let all = take(&third, 8);
+    group.set_budget(Some(64 * 6));
+    for n in (6..8).rev() {
+        assert_eq!(first.get::<0>(), Err(Cause::Budget));
+        assert_eq!(group.charged(), 64 * (n + 1));
+        // SAFETY: ours.
+        unsafe { put::<0>(all[n]) };
+    }
+    assert_eq!(first.get::<0>(), Err(Cause::Budget));
+    give(all[..6].to_vec());
+    give(take(&second, 6));
+    group.set_budget(None);
+    give(take(&first, 100));
+    drop((first, second, third));
+    flush_thread();
+    assert_eq!(group.charged(), 0);
+    tallies.iter().for_each(|tally| tally.assert_over());
+}
+
+#[test]
+fn a_reserve_can_be_had_by_its_zone_whatever_others_take() {
+    let (_, first, second, _third, tallies) = family(Some(20), None);
+    give(take(&first, 20));
+    second.reserve(6).unwrap();
+    assert_eq!((second.stats().reserve, second.stats().cached), (6, 6));
+    let others = take(&first, 14);
+    assert_eq!(first.get::<0>(), Err(Cause::Limit));
+    let own = take(&second, 6);
+    assert_eq!(second.get::<0>(), Err(Cause::Limit));
+    give(others);
+    // Beyond its reserve it takes part in the rest, and gives it back.
+    let more = take(&second, 14);
+    give(own);
+    give(more);
+    second.trim();
+    assert_eq!(second.stats().cached, 6);
+    let others = take(&first, 14);
+    assert_eq!(first.get::<0>(), Err(Cause::Limit));
+    // More than there is: as before.
+    assert_eq!(second.reserve(7), Err(Cause::Limit));
+    assert_eq!((second.stats().reserve, second.stats().cached), (6, 6));
+    second.reserve(2).unwrap();
+    let last = take(&first, 4);
+    assert_eq!(first.get::<0>(), Err(Cause::Limit));
+    give(others);
+    give(last);
+    drop((first, second, _third));
+    flush_thread();
+    tallies.iter().for_each(|tally| tally.assert_over());
+}
+
+#[test]
+fn who_watches_is_told_of_every_object_that_comes_back() {
+    let (zone, tally, _) = raw_zone(Some(4), 4);
+    let told = || tally.freed.load(Ordering::Relaxed);
+    give(take(&zone, 4));
+    assert_eq!(told(), 0);
+    zone.watch();
+    let all = take(&zone, 4);
+    assert_eq!(zone.get::<0>(), Err(Cause::Limit));
+    give(all);
+    assert_eq!(told(), 4);
+    assert_eq!(politely(|| zone.get::<0>()), Err(Cause::Waiters));
+    let one = take(&zone, 1);
+    zone.set_limit(Some(0));
+    assert_eq!(told(), 5);
+    give(one);
+    assert_eq!(told(), 6);
+    zone.set_limit(Some(4));
+    zone.unwatch();
+    let told_before = told();
+    give(take(&zone, 4));
+    give(politely(|| take(&zone, 4)));
+    assert_eq!(told(), told_before);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use core::error::Error;
 use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::config::Class;
 
@@ -52,18 +53,43 @@ impl fmt::Display for Resource {
 
 /// The pool had nothing to give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AllocError {
     /// What ran out.
     pub resource: Resource,
-    /// The pool's limit on it, in buffers; `None` if memory ran out before a limit did.
+    /// The pool's limit on it, in buffers, if that is what was reached.
     pub limit: Option<usize>,
+    /// The pool's budget for all buffers, in bytes, if that is what was reached.
+    pub budget: Option<usize>,
+    /// Others wait for what is free.
+    pub(crate) waiters: bool,
+    /// Which pool.
+    pub(crate) pool: PoolId,
+}
+
+/// Names a pool within the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PoolId(pub(crate) u32);
+
+impl PoolId {
+    /// One that no pool has, as long as there were fewer than 2^32.
+    pub(crate) fn fresh() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        PoolId(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 impl fmt::Display for AllocError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.limit {
-            Some(limit) => write!(f, "no {} are free: the pool's limit of {limit} is in use", self.resource),
-            None => write!(f, "no memory for {}", self.resource),
+        match (self.limit, self.budget) {
+            (Some(limit), _) => {
+                write!(f, "no {} are free: the pool's limit of {limit} is in use", self.resource)
+            }
+            (_, Some(budget)) => {
+                write!(f, "no {} are free: the pool's budget of {budget} bytes is in use", self.resource)
+            }
+            (None, None) if self.waiters => write!(f, "others wait for the free {}", self.resource),
+            (None, None) => write!(f, "no memory for {}", self.resource),
         }
     }
 }
@@ -199,3 +225,30 @@ impl fmt::Display for BuildError {
 }
 
 impl Error for BuildError {}
+
+/// Errors that may say that a pool was dry: what [`Pool::wait`](crate::Pool::wait) can do something about.
+pub trait Shortage {
+    /// What ran out, if that is what the error says.
+    fn shortage(&self) -> Option<AllocError>;
+}
+
+impl Shortage for AllocError {
+    fn shortage(&self) -> Option<AllocError> {
+        Some(*self)
+    }
+}
+
+impl Shortage for OpError {
+    fn shortage(&self) -> Option<AllocError> {
+        match self {
+            OpError::Alloc(error) => Some(*error),
+            _ => None,
+        }
+    }
+}
+
+impl<T> Shortage for Refused<T> {
+    fn shortage(&self) -> Option<AllocError> {
+        self.error.shortage()
+    }
+}

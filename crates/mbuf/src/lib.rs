@@ -120,7 +120,7 @@ pub use check::Corruption;
 pub use config::{Class, MCLBYTES, MHLEN, MINCLSIZE, MJUM9BYTES, MJUM16BYTES, MJUMPAGESIZE, MLEN, MSIZE};
 #[cfg(feature = "std")]
 pub use cursor::{Reader, Writer};
-pub use error::{AllocError, BoundsError, BuildError, OpError, Refused, Resource};
+pub use error::{AllocError, BoundsError, BuildError, OpError, Refused, Resource, Shortage};
 #[cfg(feature = "bytes")]
 pub use interop::Appender;
 #[cfg(all(unix, feature = "std"))]
@@ -128,6 +128,7 @@ pub use mbuf_zone::Mmap;
 pub use mbuf_zone::{Arena, Heap, PageSource};
 pub use meta::{Flags, MbufType, Meta};
 pub use pool::{ClassStats, OpStats, Pool, PoolBuilder, PoolCache, PoolStats};
+pub use pool::{ReclaimGuard, ReclaimKind, Wait, WaitFuture};
 pub use queue::{IntoIter, PacketQueue, QueueFull};
 pub use raw::{Bare, Chain, Head, Header, MbufChain, Packet, StorageKind};
 pub use reserve::Reserve;

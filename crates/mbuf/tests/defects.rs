@@ -8,19 +8,19 @@
 //! | B12 double free | a packet is moved when it is freed: using it again does not compile; B12 below checks reuse |
 //! | B40 tracking tree unlocked | there is no tracking tree yet (debug aids are a later issue) |
 //! | B42 counters falsely shared | a matter of layout, not of behaviour: counters lie beside each thread's magazines |
-//! | B43 reclaim recurses | there are no reclaim callbacks yet (limits and reclaim policy are a later issue) |
 //! | B45 limit change races | limits are set when a pool is made and do not change yet (as above) |
 //! | B52 limit check uses the old limit | as B45 |
 //! | B58 recycled buffers show old contents | zeroing on free is a policy of a later issue; B58 below checks that |
 //! | | what is promised to be zero is |
-//! | B62 wait argument ignored | there is no wait argument yet (waiting is a later issue) |
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use mbuf::{
     AllocError, Chain, Class, Flags, Header, MHLEN, MLEN, MbufType, Meta, OpError, Packet, PacketQueue, Pool,
-    Reserve, Resource, StorageKind,
+    ReclaimKind, Reserve, Resource, StorageKind, Wait,
 };
 use mbuf_testkit::{
     Built, Drops, Hold, Label, Observe, Refusing, Shape, Sticky, Storage, assert_empty, for_every_failure,
@@ -385,7 +385,10 @@ fn b26_gathering_fails_with_its_cause_and_loses_no_data() {
     let (a, b) = (vec![1; 3000], vec![2; 3000]);
     let slices = [std::io::IoSlice::new(&a), std::io::IoSlice::new(&b)];
     let error = Packet::from_slices(&pool, slices).unwrap_err();
-    assert!(matches!(error, OpError::Alloc(AllocError { resource: Resource::Storage(_), limit: Some(_) })));
+    assert!(matches!(
+        error,
+        OpError::Alloc(AllocError { resource: Resource::Storage(_), limit: Some(_), .. })
+    ));
     assert_empty(&pool);
     // The slices are still there for another try.
     let packet = Packet::from_slices(&Pool::new(), slices).unwrap();
@@ -627,6 +630,22 @@ fn b41_counters_are_exact_however_many_threads_count() {
 }
 
 #[test]
+fn b43_reclaim_is_not_entered_again_by_a_hook_that_runs_short() {
+    let pool = Pool::builder().mbufs(1).build().unwrap();
+    let runs = Arc::new(AtomicUsize::new(0));
+    let (there, count) = (pool.clone(), runs.clone());
+    let _guard = pool.on_reclaim(ReclaimKind::Protocol, 0, move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        assert!(there.wait(Wait::Reclaim, || Packet::new(&there)).is_err());
+    });
+    let held = Packet::new(&pool).unwrap();
+    assert!(pool.wait(Wait::Reclaim, || Packet::new(&pool)).is_err());
+    assert_eq!((runs.load(Ordering::Relaxed), pool.stats().reclaim_panics), (1, 0));
+    drop(held);
+    assert_empty(&pool);
+}
+
+#[test]
 fn b44_freeing_packets_while_clusters_are_short_drains_no_cache() {
     let pool = Pool::builder().clusters(16).build().unwrap();
     let mut held: Vec<Packet> = (0..16).map(|_| Packet::with_cluster(&pool).unwrap()).collect();
@@ -676,8 +695,8 @@ fn b47_mbufs_with_and_without_clusters_share_one_limit() {
 fn b49_b50_b51_each_limit_is_its_own_exactly_and_zero_means_none() {
     let pool = Pool::builder().clusters(3).jumbo_9k(0).build().unwrap();
     assert_eq!(Hold::all_but(&pool, Resource::Storage(Class::Cluster), 0).len(), 3);
-    let none = AllocError { resource: Resource::Storage(Class::Jumbo9), limit: Some(0) };
-    assert_eq!(Packet::with_class(&pool, Class::Jumbo9).unwrap_err(), none);
+    let none = Packet::with_class(&pool, Class::Jumbo9).unwrap_err();
+    assert_eq!((none.resource, none.limit), (Resource::Storage(Class::Jumbo9), Some(0)));
     let stats = pool.stats();
     assert_eq!((stats.clusters.limit, stats.jumbo_9k.limit, stats.jumbo_16k.limit), (Some(3), Some(0), None));
     assert_eq!(stats.mbufs.limit, None);
@@ -785,6 +804,20 @@ fn b60_mbufs_in_use_are_all_mbufs_in_use() {
     let copy = held[1].share().unwrap();
     assert_eq!((in_use(&pool).mbufs, in_use(&pool).clusters[0], in_use(&pool).external), (4, 1, 1));
     drop((held, copy));
+    assert_empty(&pool);
+}
+
+#[test]
+fn b62_how_long_to_wait_is_not_ignored() {
+    let pool = Pool::builder().mbufs(1).build().unwrap();
+    let held = Packet::new(&pool).unwrap();
+    let start = Instant::now();
+    let deadline = start + Duration::from_millis(20);
+    assert!(pool.wait(Wait::Until(deadline), || Packet::new(&pool)).is_err());
+    assert!(Instant::now() >= deadline && pool.stats().mbufs.waited == 1);
+    assert!(pool.wait(Wait::No, || Packet::new(&pool)).is_err());
+    assert_eq!((pool.stats().mbufs.waited, pool.stats().reclaims), (1, 1));
+    drop(held);
     assert_empty(&pool);
 }
 

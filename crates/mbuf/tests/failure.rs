@@ -256,7 +256,7 @@ fn errors_name_what_ran_out() {
     for_every_failure(
         |_| (),
         |pool, ()| {
-            Packet::with_class(pool, Class::Page).inspect_err(|&AllocError { resource, limit }| {
+            Packet::with_class(pool, Class::Page).inspect_err(|&AllocError { resource, limit, .. }| {
                 seen.borrow_mut().push((resource, limit.is_some()));
             })
         },

@@ -7,6 +7,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 mod loom_cache;
+mod loom_wait;
 mod loom_zone;
 
 /// Runs a model and says how many executions it took. `preemptions` bounds how often a thread is interrupted where

@@ -65,7 +65,7 @@ unsafe impl PageSource for Pages {
 pub struct Tally {
     pub made: AtomicUsize,
     pub finished: AtomicUsize,
-    pub starved: AtomicUsize,
+    pub freed: AtomicUsize,
     pub retained: AtomicUsize,
     pub released: AtomicUsize,
     pub dropped: AtomicUsize,
@@ -95,9 +95,12 @@ unsafe impl Hooks for Tallied {
         self.0.finished.fetch_add(1, Relaxed);
     }
 
-    fn starved(&self, _: usize) -> bool {
-        self.0.starved.fetch_add(1, Relaxed);
-        false
+    fn is_quiet(&self) -> bool {
+        true
+    }
+
+    fn freed(&self) {
+        self.0.freed.fetch_add(1, Relaxed);
     }
 
     fn retain(&self, objects: usize) {

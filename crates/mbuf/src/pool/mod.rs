@@ -1,17 +1,23 @@
 //! [`Pool`]: where mbufs come from.
 
 mod cache;
+mod reclaim;
 mod stats;
+mod wait;
 
 use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use core::fmt;
 
 use mbuf_zone::{Heap, PageSource};
 
 pub use cache::PoolCache;
+pub(crate) use reclaim::Reclaim;
+pub use reclaim::{ReclaimGuard, ReclaimKind};
 pub(crate) use stats::OpCounters;
 pub use stats::{ClassStats, OpStats, PoolStats};
+pub(crate) use wait::Waiting;
+pub use wait::{Wait, WaitFuture};
 
 use crate::config::{Class, MCLBYTES};
 use crate::error::BuildError;
@@ -77,6 +83,21 @@ impl Pool {
         &self.0.0
     }
 
+    fn downgrade(&self) -> Weak<Shared> {
+        Arc::downgrade(&self.0.0)
+    }
+
+    /// Changes the bytes that all mbufs and buffers of the pool may take together, in use or cached; `None` is no
+    /// limit. Each mbuf and each buffer is charged with its size and that of its descriptor, 32 bytes a buffer;
+    /// external memory is not.
+    ///
+    /// As with limits: before an allocation fails, free buffers of other classes are given back; and a budget below
+    /// what is in use stops allocation until less is.
+    #[doc(alias = "maxmbufmem")]
+    pub fn set_budget(&self, bytes: Option<usize>) {
+        self.shared().group.set_budget(bytes);
+    }
+
     /// The pool's name.
     pub fn name(&self) -> &str {
         &self.shared().name
@@ -89,8 +110,6 @@ impl Pool {
 
     /// Gives all free buffers, whichever thread's cache they are in, and all empty slabs back to the page source.
     /// Returns the bytes given back.
-    #[doc(alias = "m_reclaim")]
-    #[doc(alias = "mb_reclaim")]
     pub fn trim(&self) -> usize {
         let shared = self.shared();
         // Pairs first: they give their clusters back.
@@ -187,6 +206,13 @@ impl PoolBuilder {
     /// Buffers of a class that may be in use. Default: no limit.
     pub fn limit(mut self, class: Class, limit: usize) -> Self {
         self.settings.limits.clusters[class.index()] = Some(limit);
+        self
+    }
+
+    /// Bytes that all mbufs and buffers may take together: see [`Pool::set_budget`]. Default: no limit.
+    #[doc(alias = "maxmbufmem")]
+    pub fn budget(mut self, bytes: usize) -> Self {
+        self.settings.limits.budget = Some(bytes);
         self
     }
 

@@ -30,6 +30,8 @@ pub struct ClassStats {
     pub allocations: u64,
     /// Allocations that failed.
     pub denied: u64,
+    /// Operations that had to wait because the limit was reached.
+    pub waited: u64,
 }
 
 /// How often operations took a slow path, and failed. Not a count of all copies: constructors, duplicates, `shatter`,
@@ -84,7 +86,7 @@ impl Counter {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed) as u64
     }
 }
@@ -113,6 +115,16 @@ pub struct PoolStats {
     pub external: ClassStats,
     /// Slow paths.
     pub ops: OpStats,
+    /// Bytes that mbufs and buffers may take together.
+    pub budget: Option<usize>,
+    /// Bytes charged to the budget: of mbufs and buffers that are in use or cached, with their descriptors.
+    pub budget_charged: usize,
+    /// Operations that had to wait because the budget or memory was short.
+    pub memory_waited: u64,
+    /// Times the reclaim hooks were run (`m_drain`).
+    pub reclaims: u64,
+    /// Reclaim hooks that panicked.
+    pub reclaim_panics: u64,
 }
 
 impl PoolStats {
@@ -158,6 +170,7 @@ fn class(size: usize, zone: &RawZone) -> ClassStats {
         peak,
         allocations: gets as u64,
         denied: denied as u64,
+        waited: 0,
     }
 }
 
@@ -167,7 +180,11 @@ pub(super) fn snapshot(shared: &Shared) -> PoolStats {
     mbufs.current += packets.current;
     mbufs.cached += packets.cached;
     mbufs.allocations += packets.allocations;
-    let cluster = |c: Class| class(c.size(), &shared.clusters[c.index()]);
+    mbufs.waited = shared.waiting.waited_mbufs();
+    let cluster = |c: Class| ClassStats {
+        waited: shared.waiting.waited_buffers(c),
+        ..class(c.size(), &shared.clusters[c.index()])
+    };
     let mut clusters = cluster(Class::Cluster);
     // To the cluster zone a parked cluster is in use; to us it is free.
     clusters.current = clusters.current.saturating_sub(packets.cached);
@@ -196,6 +213,11 @@ pub(super) fn snapshot(shared: &Shared) -> PoolStats {
             defrag_failures: ops.defrag_failures.get(),
             copies_on_write: ops.copies_on_write.get(),
         },
+        budget: shared.group.budget(),
+        budget_charged: shared.group.charged(),
+        memory_waited: shared.waiting.waited_memory(),
+        reclaims: shared.reclaim.runs.get(),
+        reclaim_panics: shared.reclaim.panics.get(),
     }
 }
 

@@ -10,7 +10,8 @@
 //!  external zone: records of external storage
 //! ```
 //!
-//! When mbufs or 2 KiB clusters run short, parked pairs are taken apart, as many as are wanted and no more.
+//! When mbufs or 2 KiB clusters run short, parked pairs are taken apart, a batch at a time. When the byte budget runs
+//! short, free buffers of all classes are given back.
 #![allow(unsafe_code)]
 
 use alloc::boxed::Box;
@@ -21,24 +22,29 @@ use core::mem;
 use core::ptr::NonNull;
 
 use mbuf_zone::PageSource;
-use mbuf_zone::raw::{Cause, Hooks, Local, Object, RawZone, Settings, Shape};
+use mbuf_zone::raw::{Cause, Group, Hooks, Local, Object, RawZone, Settings, Shape};
 
 use super::lane;
 use super::mbuf::{self, Mbuf, RawMbuf};
 use super::storage::{self, External, Storage};
 use crate::config::{Class, MCLBYTES};
-use crate::error::{AllocError, OpError, Refused, Resource};
-use crate::pool::OpCounters;
+use crate::error::{AllocError, OpError, PoolId, Refused, Resource};
+use crate::pool::{OpCounters, Reclaim, Waiting};
 
 /// Everything the mbufs of a pool share. It lives as long as a handle of the pool or any of its buffers.
 pub(crate) struct Shared {
+    pub(crate) id: PoolId,
     pub(crate) name: String,
     pub(crate) headroom: usize,
     pub(crate) mbufs: RawZone,
     pub(crate) packets: RawZone,
     pub(crate) clusters: [RawZone; 4],
     pub(crate) external: RawZone,
+    /// The byte budget of them all but the records.
+    pub(crate) group: Group,
     pub(crate) ops: OpCounters,
+    pub(crate) waiting: Waiting,
+    pub(crate) reclaim: Reclaim,
 }
 
 /// Limits, in buffers; `None` is no limit.
@@ -46,6 +52,8 @@ pub(crate) struct Shared {
 pub(crate) struct Limits {
     pub(crate) mbufs: Option<usize>,
     pub(crate) clusters: [Option<usize>; 4],
+    /// Bytes of all of them together.
+    pub(crate) budget: Option<usize>,
 }
 
 /// What the hooks of a pool's zones have in common.
@@ -89,8 +97,12 @@ unsafe impl Hooks for MbufHooks {
 
     unsafe fn fini(&self, _: Object) {}
 
-    fn starved(&self, n: usize) -> bool {
-        self.0.with(|shared| shared.packets.give_back(n) > 0).unwrap_or(false)
+    fn is_quiet(&self) -> bool {
+        true
+    }
+
+    fn freed(&self) {
+        self.0.with(|shared| shared.waiting.mbuf_freed());
     }
 
     fn retain(&self, objects: usize) {
@@ -123,8 +135,15 @@ unsafe impl Hooks for PacketHooks {
         }
     }
 
-    fn starved(&self, n: usize) -> bool {
-        self.0.with(|shared| shared.mbufs.give_back(n) > 0).unwrap_or(false)
+    fn is_quiet(&self) -> bool {
+        true
+    }
+
+    fn freed(&self) {
+        self.0.with(|shared| {
+            shared.waiting.mbuf_freed();
+            shared.waiting.buffer_freed(Class::Cluster);
+        });
     }
 
     fn retain(&self, objects: usize) {
@@ -154,8 +173,12 @@ unsafe impl Hooks for ClusterHooks {
 
     unsafe fn fini(&self, _: Object) {}
 
-    fn starved(&self, n: usize) -> bool {
-        self.1 == Class::Cluster && self.0.with(|shared| shared.packets.give_back(n) > 0).unwrap_or(false)
+    fn is_quiet(&self) -> bool {
+        true
+    }
+
+    fn freed(&self) {
+        self.0.with(|shared| shared.waiting.buffer_freed(self.1));
     }
 
     fn retain(&self, objects: usize) {
@@ -181,6 +204,14 @@ unsafe impl Hooks for ExternalHooks {
 
     unsafe fn fini(&self, _: Object) {}
 
+    fn is_quiet(&self) -> bool {
+        true
+    }
+
+    fn freed(&self) {
+        self.0.with(|shared| shared.waiting.anything_freed());
+    }
+
     fn retain(&self, objects: usize) {
         self.0.retain(objects);
     }
@@ -205,20 +236,18 @@ impl Shared {
     ) -> Arc<Self> {
         Arc::new_cyclic(|weak: &Weak<Shared>| {
             let user = weak.as_ptr().cast();
+            let group = Group::new();
+            group.set_budget(limits.budget);
             let settings = |limit, bytes| Settings {
                 limit,
                 magazine: magazine(bytes),
                 source: source.clone(),
                 user,
                 locked,
+                group: Some(group.clone()),
+                parts: None,
             };
             let pooled = || Pooled(weak.clone());
-            let mbufs = RawZone::new(
-                Shape::new(Layout::new::<RawMbuf>()),
-                &settings(limits.mbufs, 512),
-                Box::new(MbufHooks(pooled())),
-            );
-            let packets = mbufs.secondary(&settings(None, MCLBYTES), Box::new(PacketHooks(pooled())));
             let clusters = Class::ALL.map(|class| {
                 let align = if class == Class::Jumbo9 { 1024 } else { class.size().min(4096) };
                 let block = Layout::from_size_align(class.size(), align).expect("a constant layout");
@@ -228,12 +257,32 @@ impl Shared {
                     Box::new(ClusterHooks(pooled(), class)),
                 )
             });
+            let mbufs = RawZone::new(
+                Shape::new(Layout::new::<RawMbuf>()),
+                &settings(limits.mbufs, 512),
+                Box::new(MbufHooks(pooled())),
+            );
+            let parts = Some(clusters[Class::Cluster.index()].as_parts());
+            let packets = mbufs
+                .secondary(&Settings { parts, ..settings(None, MCLBYTES) }, Box::new(PacketHooks(pooled())));
             let external = RawZone::new(
                 Shape::new(Layout::new::<External>()),
-                &settings(None, 512),
+                &Settings { group: None, ..settings(None, 512) },
                 Box::new(ExternalHooks(pooled())),
             );
-            Shared { name, headroom, mbufs, packets, clusters, external, ops: OpCounters::default() }
+            Shared {
+                id: PoolId::fresh(),
+                name,
+                headroom,
+                mbufs,
+                packets,
+                clusters,
+                external,
+                group,
+                ops: OpCounters::default(),
+                waiting: Waiting::new(),
+                reclaim: Reclaim::new(),
+            }
         })
     }
 
@@ -247,19 +296,23 @@ impl Shared {
         self.external.close();
     }
 
-    fn limit(&self, resource: Resource) -> Option<usize> {
-        let zone = match resource {
+    pub(crate) fn zone(&self, resource: Resource) -> &RawZone {
+        match resource {
             Resource::Mbuf => &self.mbufs,
             Resource::Storage(class) => &self.clusters[class.index()],
             Resource::External => &self.external,
-        };
-        zone.stats().limit
+        }
     }
 
     #[cold]
     fn dry(&self, resource: Resource, cause: Cause) -> AllocError {
-        let limit = if cause == Cause::Memory { None } else { self.limit(resource) };
-        AllocError { resource, limit }
+        AllocError {
+            resource,
+            limit: (cause == Cause::Limit).then(|| self.zone(resource).limit()).flatten(),
+            budget: (cause == Cause::Budget).then(|| self.group.budget()).flatten(),
+            waiters: cause == Cause::Waiters,
+            pool: self.id,
+        }
     }
 
     /// An empty mbuf with inline storage (`m_get`, `m_gethdr`).
@@ -287,8 +340,9 @@ impl Shared {
     pub(crate) fn pair_missing(&self, cause: Cause) -> AllocError {
         match cause {
             Cause::Part => {
-                self.clusters[Class::Cluster.index()].deny();
-                self.dry(Resource::Storage(Class::Cluster), Cause::Limit)
+                let zone = &self.clusters[Class::Cluster.index()];
+                zone.deny();
+                self.dry(Resource::Storage(Class::Cluster), zone.obstacle())
             }
             cause => self.dry(Resource::Mbuf, cause),
         }

@@ -1,0 +1,217 @@
+//! Limits that are exact: the last look of a zone that starves, limits that change, reserves, and those who wait.
+//!
+//! # The last look
+//!
+//! Allocation fails only if there was a moment, while it ran, when every object that could have served it was in
+//! use. Who starves collects the caches of its zone and of those that could help it, which are [held](Depot::hold)
+//! meanwhile, so that they stay shut; then it looks into the depots of all these zones and into the keg, with all
+//! their locks at once. What it finds in its own depot or in the keg it takes. If only the others have free objects,
+//! it gives a batch of them back to their kegs and looks again. If nobody has, every object is in use.
+//!
+//! While objects are between a cache and a depot, or a depot and a keg, whoever moves them has `Kin::moving`, and who
+//! starves has it too: nobody overlooks what is on its way. Hooks that are not quiet run without it, as
+//! `Hooks::is_quiet` says; then what they have in hand counts as in use.
+//!
+//! # Limits that were lowered
+//!
+//! Where more is in use than a new limit allows, the zones are **braked**: held, and every object that is freed goes
+//! back to the keg, so that nothing is handed out until the limit holds. The first operation after that lets go.
+//!
+//! # Watchers
+//!
+//! Who waits for an object **watches** the zones that could give one: they are held, so that every free comes through
+//! the depot, and says so. The waiter first watches, then looks, then sleeps: an object is found by the look, or its
+//! return is told.
+#![allow(unsafe_code)]
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ptr::NonNull;
+
+use crate::depot::{Hold, Stock};
+use crate::group::{Kin, Moving};
+use crate::head::Object;
+use crate::keg::Cause;
+use crate::sync::{Guard, Ordering};
+use crate::zone::{Core, Finish};
+
+/// What a look came upon.
+pub(crate) enum Found {
+    /// An object.
+    Ready(Object),
+    /// A slot that was taken from the keg and counts as out, and its block.
+    Slot(Object, Option<NonNull<u8>>),
+}
+
+/// Most objects of other zones that are taken apart at a time.
+const RAID: usize = 32;
+
+impl Core {
+    /// Whether this zone has slots for objects of that one, in its objects or instead of them.
+    pub(crate) fn has_slots_for(&self, other: &Core) -> bool {
+        Arc::ptr_eq(self.keg(), other.keg())
+            || self.parts.as_ref().is_some_and(|parts| Arc::ptr_eq(parts, other.keg()))
+    }
+
+    /// Depot and keg have nothing. Looks for free objects of this zone in all caches, then with others.
+    #[cold]
+    pub(crate) fn starve(self: &Arc<Self>, cause: Cause) -> Result<Object, Cause> {
+        let found = self.search(cause).and_then(|found| self.make(found));
+        if found.is_err() {
+            self.deny();
+        }
+        found
+    }
+
+    fn search(self: &Arc<Self>, mut cause: Cause) -> Result<Found, Cause> {
+        loop {
+            // Declared first, let go of last: with it may go the last handle of a zone.
+            let kin;
+            let moving = self.kin.moving();
+            kin = self.kin.helpers(self, cause);
+            let _held: Vec<Hold<'_>> = kin.iter().chain([self]).map(|zone| zone.depot.hold()).collect();
+            for zone in kin.iter().chain([self]) {
+                zone.collect(&moving);
+            }
+            let mut spoils = Finish::default();
+            {
+                let mut stock = self.depot.stock.lock();
+                let mut stocks: Vec<Guard<'_, Stock>> =
+                    kin.iter().map(|zone| zone.depot.stock.lock()).collect();
+                let stopped = cause;
+                match self.take(&mut stock) {
+                    Ok(found) => return Ok(found),
+                    Err(now) => cause = now,
+                }
+                if cause == Cause::Budget && stopped != Cause::Budget {
+                    // More zones can help with that.
+                    continue;
+                }
+                let enough = self.batch().min(RAID) * self.keg().shape().bytes();
+                let mut bytes = 0;
+                for (zone, stock) in kin.iter().zip(&mut stocks) {
+                    while bytes < enough
+                        && let Some(object) = stock.part_with(zone.floor())
+                    {
+                        bytes += zone.keg().shape().bytes();
+                        spoils.add(zone, object);
+                    }
+                }
+            }
+            if spoils.is_empty() {
+                return Err(cause);
+            }
+            spoils.finish(Some(moving));
+        }
+    }
+
+    /// Changes the keg's limit and gives back free objects beyond it.
+    pub(crate) fn set_limit(self: &Arc<Self>, limit: Option<usize>) {
+        self.keg().set_limit(limit);
+        self.kin.enforce(|zone| Arc::ptr_eq(zone.keg(), self.keg()));
+    }
+
+    /// Lets go of the zone if it was braked and its limits hold by now.
+    pub(crate) fn ease(&self, stock: &mut Stock) {
+        if stock.braked && self.keg().beyond() == 0 {
+            stock.braked = false;
+            self.depot.release();
+        }
+    }
+
+    fn brake(&self) {
+        let mut stock = self.depot.stock.lock();
+        if !stock.braked && !stock.closed {
+            stock.braked = true;
+            core::mem::forget(self.depot.hold());
+        }
+    }
+
+    /// Keeps `n` objects of this zone out of the keg, whoever else runs short of them.
+    pub(crate) fn reserve(self: &Arc<Self>, n: usize) -> Result<(), Cause> {
+        let before = self.floor.swap(n, Ordering::Relaxed);
+        let mut taken = Vec::new();
+        let filled = loop {
+            // Objects that were taken are out, too: this ends when there are enough.
+            if self.depot.stock.lock().out >= n {
+                break Ok(());
+            }
+            match self.get_shared() {
+                Ok(object) => taken.push(object),
+                Err(cause) => break Err(cause),
+            }
+        };
+        for object in taken {
+            self.put_shared(object);
+        }
+        if filled.is_err() {
+            self.floor.store(before, Ordering::Relaxed);
+        }
+        filled
+    }
+
+    pub(crate) fn floor(&self) -> usize {
+        self.floor.load(Ordering::Relaxed)
+    }
+
+    /// From here on, until [`unwatch`](Self::unwatch), every object that comes back is told.
+    pub(crate) fn watch(&self) {
+        core::mem::forget(self.depot.hold());
+        self.depot.stock.lock().watched += 1;
+    }
+
+    pub(crate) fn unwatch(&self) {
+        self.depot.stock.lock().watched -= 1;
+        self.depot.release();
+    }
+}
+
+impl Kin {
+    pub(crate) fn set_budget(&self, bytes: Option<usize>) {
+        self.budget.set_limit(bytes);
+        self.enforce(|_| true);
+    }
+
+    /// Gives free objects back until the limits of these members hold, and brakes those whose limits do not, because
+    /// too many objects are in use.
+    fn enforce(&self, of: impl Fn(&Core) -> bool) {
+        let zones = self.members(of);
+        while zones.iter().any(|zone| zone.keg().beyond() > 0) {
+            let moving = self.moving();
+            for zone in &zones {
+                zone.brake();
+            }
+            let mut excess = Finish::default();
+            for zone in &zones {
+                zone.collect(&moving);
+                let mut stock = zone.depot.stock.lock();
+                for _ in 0..zone.keg().beyond() {
+                    let Some(object) = stock.part_with(zone.floor()) else { break };
+                    excess.add(zone, object);
+                }
+            }
+            if excess.is_empty() {
+                break;
+            }
+            excess.finish(Some(moving));
+        }
+        for zone in &zones {
+            let watched = {
+                let mut stock = zone.depot.stock.lock();
+                zone.ease(&mut stock);
+                stock.watched > 0
+            };
+            if watched {
+                zone.tell();
+            }
+        }
+    }
+}
+
+impl Finish {
+    /// Gives the objects back to their kegs, without the lock if a hook could mind it.
+    pub(crate) fn finish(mut self, moving: Option<Moving<'_>>) {
+        let _moving = moving.filter(|_| self.0.iter().all(|(zone, _)| zone.is_quiet()));
+        self.all();
+    }
+}

@@ -1,0 +1,185 @@
+//! Reclaim: asking those who hold buffers for later to let go of some.
+
+use alloc::boxed::Box;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use mbuf_zone::raw::Mutex;
+
+use super::stats::Counter;
+use super::{Pool, Shared};
+
+/// Who holds what a reclaim hook lets go of. Hooks run in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ReclaimKind {
+    /// A protocol: reassembly queues, reordering buffers (`pr_drain`).
+    #[doc(alias = "pr_drain")]
+    Protocol,
+    /// An interface: transmit queues (`if_drain`).
+    #[doc(alias = "if_drain")]
+    Interface,
+    /// Caches that are let go of only when the system as a whole is short of memory (`vm_lowmem`): on
+    /// [`low_memory`](Pool::low_memory), not when a limit of the pool is reached.
+    #[doc(alias = "vm_lowmem")]
+    Memory,
+}
+
+struct Hook {
+    kind: ReclaimKind,
+    priority: i32,
+    /// Counts registrations.
+    id: u64,
+    run: Box<dyn Fn() + Send + Sync>,
+}
+
+struct Hooks {
+    /// In the order in which they run.
+    all: Vec<Arc<Hook>>,
+    next: u64,
+}
+
+/// The reclaim hooks of a pool.
+pub(crate) struct Reclaim {
+    hooks: Mutex<Hooks>,
+    /// A thread is at it.
+    running: AtomicBool,
+    pub(crate) runs: Counter,
+    pub(crate) panics: Counter,
+}
+
+impl Reclaim {
+    pub(crate) fn new() -> Self {
+        Reclaim {
+            hooks: Mutex::new(Hooks { all: Vec::new(), next: 0 }),
+            running: AtomicBool::new(false),
+            runs: Counter::default(),
+            panics: Counter::default(),
+        }
+    }
+
+    fn add(&self, kind: ReclaimKind, priority: i32, run: Box<dyn Fn() + Send + Sync>) -> u64 {
+        let mut hooks = self.hooks.lock();
+        let id = hooks.next;
+        hooks.next += 1;
+        let before = |hook: &Arc<Hook>| (hook.kind, hook.priority) <= (kind, priority);
+        let at = hooks.all.partition_point(before);
+        hooks.all.insert(at, Arc::new(Hook { kind, priority, id, run }));
+        id
+    }
+
+    fn remove(&self, id: u64) {
+        let gone = {
+            let mut hooks = self.hooks.lock();
+            hooks.all.iter().position(|hook| hook.id == id).map(|at| hooks.all.remove(at))
+        };
+        // What the hook owns is dropped without the lock.
+        drop(gone);
+    }
+
+    /// Runs the hooks up to a kind. Returns false, and does nothing, if they are running already.
+    fn run(&self, last: ReclaimKind) -> bool {
+        struct Done<'a>(&'a AtomicBool);
+        impl Drop for Done<'_> {
+            fn drop(&mut self) {
+                // Release pairs with the Acquire below.
+                self.0.store(false, Ordering::Release);
+            }
+        }
+        // Acquire pairs with the Release above.
+        if self.running.swap(true, Ordering::Acquire) {
+            return false;
+        }
+        let _done = Done(&self.running);
+        self.runs.add(1);
+        let hooks: Vec<Arc<Hook>> =
+            self.hooks.lock().all.iter().filter(|hook| hook.kind <= last).cloned().collect();
+        for hook in hooks {
+            if !survives(&*hook.run) {
+                self.panics.add(1);
+            }
+        }
+        true
+    }
+}
+
+/// Runs a hook. Returns whether it came to its end.
+#[cfg(feature = "std")]
+fn survives(run: &(dyn Fn() + Send + Sync)) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_ok()
+}
+
+#[cfg(not(feature = "std"))]
+fn survives(run: &(dyn Fn() + Send + Sync)) -> bool {
+    run();
+    true
+}
+
+impl Pool {
+    /// Registers a hook that lets go of buffers when the pool runs short, until the guard is dropped.
+    ///
+    /// Hooks run in the order of their kinds, then of their priorities, lowest first, then of registration; in the
+    /// thread that ran short, with no lock held: they may allocate, free, register and unregister. They are never
+    /// re-entered: who runs short while they run, in them or on another thread, does without. One that panics harms
+    /// nothing but is counted ([`PoolStats::reclaim_panics`](crate::PoolStats::reclaim_panics)).
+    ///
+    /// ```
+    /// # use mbuf::{Packet, Pool, ReclaimKind, Wait};
+    /// # use std::sync::{Arc, Mutex};
+    /// let pool = Pool::builder().clusters(1).build()?;
+    /// let fragments = Arc::new(Mutex::new(vec![Packet::with_cluster(&pool)?]));
+    /// let kept = fragments.clone();
+    /// let _guard = pool.on_reclaim(ReclaimKind::Protocol, 0, move || kept.lock().unwrap().clear());
+    /// assert!(Packet::with_cluster(&pool).is_err());
+    /// let packet = pool.wait(Wait::Reclaim, || Packet::with_cluster(&pool))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_reclaim(
+        &self,
+        kind: ReclaimKind,
+        priority: i32,
+        hook: impl Fn() + Send + Sync + 'static,
+    ) -> ReclaimGuard {
+        let id = self.shared().reclaim.add(kind, priority, Box::new(hook));
+        ReclaimGuard { pool: self.downgrade(), id }
+    }
+
+    /// Runs the hooks of protocols and interfaces, as an operation does that [waits](Pool::wait). Returns whether it
+    /// did: they may be running already.
+    #[doc(alias = "m_reclaim")]
+    #[doc(alias = "mb_reclaim")]
+    #[doc(alias = "m_drain")]
+    pub fn reclaim(&self) -> bool {
+        self.shared().reclaim.run(ReclaimKind::Interface)
+    }
+
+    /// Tells the pool that the system is short of memory: runs all reclaim hooks, then [trims](Pool::trim) the pool. Returns
+    /// the bytes given back to the system.
+    pub fn low_memory(&self) -> usize {
+        self.shared().reclaim.run(ReclaimKind::Memory);
+        self.trim()
+    }
+}
+
+/// Unregisters a [reclaim hook](Pool::on_reclaim) when dropped. A run that has begun may still call it once.
+#[must_use = "dropping the guard unregisters the hook"]
+pub struct ReclaimGuard {
+    pool: Weak<Shared>,
+    id: u64,
+}
+
+impl Drop for ReclaimGuard {
+    fn drop(&mut self) {
+        if let Some(shared) = self.pool.upgrade() {
+            shared.reclaim.remove(self.id);
+        }
+    }
+}
+
+impl fmt::Debug for ReclaimGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReclaimGuard").finish_non_exhaustive()
+    }
+}
