@@ -230,7 +230,8 @@ impl Run {
 fn build_pool(args: &ReplayArgs, headroom: usize) -> Result<Pool, String> {
     const LEAST_HEADROOM: usize = 64;
     let mut builder = Pool::builder().name("replay").headroom(headroom.max(LEAST_HEADROOM));
-    let limits: [(_, fn(PoolBuilder, usize) -> PoolBuilder); 5] = [
+    type Set = fn(PoolBuilder, usize) -> PoolBuilder;
+    let limits: [(_, Set); 5] = [
         (args.mbufs, PoolBuilder::mbufs),
         (args.clusters, PoolBuilder::clusters),
         (args.jumbo_pages, PoolBuilder::jumbo_pages),
