@@ -4,14 +4,17 @@
 //!   [`each_offset`] and [`each_range`] run a closure over them and check afterwards that sharers saw nothing and the pool is empty.
 //! - [`Snapshot`], [`Observe`]: everything about a chain that a failed operation must not change.
 //! - [`for_every_failure`]: runs an operation with every allocation failing in turn.
-//! - [`World`], [`Op`]: random operations on many packets that share storage, beside plain `Vec<u8>`s.
+//! - [`World`], [`Op`]: random operations on many packets that share storage, beside plain vectors of what each byte
+//!   is, is said to be, and ends.
 //! - [`FailingPages`], [`Hold`], [`assert_empty`]: memory that runs out, and pools that have to be empty.
 //! - Owners and tags that count their drops, refuse, or panic.
 //!
 //! Use it from `tests/`, `fuzz/` and `bench/`; inside `src/` of `mbuf` it would see a second copy of the crate.
 
+mod change;
 mod failure;
 mod op;
+mod oracle;
 mod owner;
 mod pages;
 mod pool;

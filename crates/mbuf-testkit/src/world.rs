@@ -1,21 +1,24 @@
 //! Random operations on many packets that share storage, beside plain vectors of bytes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use mbuf::{
-    BoundsError, Chain, Class, Flags, Head, MbufChain, Meta, OpError, Packet, PacketQueue, Pool, Reserve,
-    Resource,
+    BoundsError, Chain, Class, Flags, MbufChain, OpError, Packet, PacketQueue, Pool, Refused, Reserve,
+    Resource, Segment, StorageKind,
 };
 
-use crate::{
-    Counted, Dial, Drops, Hold, InUse, Kind, Label, Op, Rng, Snapshot, assert_empty, in_use, pattern,
-};
+use crate::change::change;
+use crate::oracle::{Known, Oracle};
+use crate::{Counted, Dial, Drops, Hold, InUse, Kind, Op, Snapshot, assert_empty, in_use, pattern};
 
 /// Chains that are alive at once, at most.
 const CHAINS: usize = 10;
 /// Bytes that a chain may grow to before it is cut.
 const LONGEST: usize = 40_000;
+/// Different bytes that operations write, to the same place.
+const STAMPS: usize = 251;
 
 enum Body {
     Packet(Packet),
@@ -32,54 +35,27 @@ macro_rules! on {
     };
 }
 
-/// What a packet header should say.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Known {
-    meta: Meta,
-    label: Option<Label>,
-    flags: Flags,
-}
-
-/// A chain and its oracle: plain bytes that nobody shares, so a write to one chain can show in no other.
+/// A chain and its oracle.
 struct Entry {
     body: Body,
-    bytes: Vec<u8>,
-    header: Option<Known>,
+    oracle: Oracle,
 }
 
 impl Entry {
-    fn packet(packet: Packet, bytes: Vec<u8>) -> Self {
-        Entry { body: Body::Packet(packet), bytes, header: Some(Known::default()) }
-    }
-
-    fn chain(chain: Chain, bytes: Vec<u8>) -> Self {
-        Entry { body: Body::Chain(chain), bytes, header: None }
+    fn new<H: Kind>(chain: MbufChain<H>, bytes: Vec<u8>) -> Self {
+        Entry { body: wrap(chain), oracle: Oracle::new::<H>(bytes) }
     }
 
     fn snapshot(&self) -> Snapshot {
         on!(&self.body, chain => Snapshot::of(chain))
     }
 
-    fn check(&self) {
-        on!(&self.body, chain => {
-            assert_eq!(chain.check(), Ok(()));
-            assert_eq!(chain.len(), self.bytes.len());
-            assert!(*chain == self.bytes, "{chain:?} should be {:02x?}", self.bytes);
-        });
-        if let (Body::Packet(packet), Some(known)) = (&self.body, &self.header) {
-            assert_eq!(packet.meta(), &known.meta);
-            assert_eq!(packet.tag(), known.label.as_ref());
-            assert!(
-                packet.flags().contains(known.flags),
-                "{:?} lacks some of {:?}",
-                packet.flags(),
-                known.flags
-            );
-        }
+    fn check(&mut self) {
+        on!(&self.body, chain => self.oracle.compare(chain));
     }
 }
 
-/// Two pools, chains that share storage across them, a queue, and what all of it should be.
+/// Two pools, chains that share storage across them, queues, and what all of it should be.
 ///
 /// [`apply`](Self::apply) runs an operation on the real thing and on the oracle; after each, every chain alive is
 /// compared with its bytes, and a failed operation must have left everything as it was. Dropping the world checks
@@ -88,14 +64,17 @@ pub struct World {
     pools: [Pool; 2],
     holds: [Hold; 2],
     chains: Vec<Entry>,
-    queue: PacketQueue,
-    queued: VecDeque<Entry>,
+    queues: [PacketQueue; 2],
+    queued: [VecDeque<Oracle>; 2],
     owners: usize,
     taken_back: usize,
     drops: Drops,
     /// Memory lent for reading, and what it must be for ever.
     lent: Vec<(Arc<[u8]>, Vec<u8>)>,
-    stamp: u8,
+    /// Where the memory of owners was last seen.
+    external: Vec<Range<usize>>,
+    noise: Arc<[u8]>,
+    stamp: usize,
     last: Option<Op>,
     /// Operations that failed for want of memory.
     pub starved: usize,
@@ -121,12 +100,14 @@ impl World {
             pools: [pool("one", 64, 400, 60), pool("two", 0, 150, 25)],
             holds: [Hold::default(), Hold::default()],
             chains: Vec::new(),
-            queue: PacketQueue::with_limit(4),
-            queued: VecDeque::new(),
+            queues: [PacketQueue::with_limit(4), PacketQueue::new()],
+            queued: Default::default(),
             owners: 0,
             taken_back: 0,
             drops: Drops::new(),
             lent: Vec::new(),
+            external: Vec::new(),
+            noise: (0..LONGEST + STAMPS).map(pattern).collect(),
             stamp: 0,
             last: None,
             starved: 0,
@@ -140,8 +121,8 @@ impl World {
 
     /// Fresh bytes, other ones each time.
     fn data(&mut self, len: usize) -> Vec<u8> {
-        self.stamp = self.stamp.wrapping_add(41);
-        (0..len).map(|i| pattern(i) ^ self.stamp).collect()
+        self.stamp = (self.stamp + 41) % STAMPS;
+        self.noise[self.stamp..][..len].to_vec()
     }
 
     /// Applies an operation and compares everything.
@@ -167,25 +148,76 @@ impl World {
             }
         }
         for entry in &mut self.chains {
-            if entry.bytes.len() > LONGEST {
+            if entry.oracle.len() > LONGEST {
                 on!(&mut entry.body, chain => chain.truncate(LONGEST / 4));
-                entry.bytes.truncate(LONGEST / 4);
+                entry.oracle.truncate(LONGEST / 4);
+            }
+            if let Body::Chain(chain) = &mut entry.body
+                && chain.is_empty()
+            {
+                // Nothing is promised of these.
+                chain.set_flags(Flags::default());
             }
         }
         self.check();
     }
 
     /// Compares everything that is alive with what it should be.
-    pub fn check(&self) {
-        self.chains.iter().for_each(Entry::check);
+    pub fn check(&mut self) {
+        self.chains.iter_mut().for_each(Entry::check);
         for (memory, bytes) in &self.lent {
             assert!(**memory == **bytes, "memory lent for reading was written");
         }
-        self.queue.check().expect("a sound queue");
-        assert_eq!(self.queue.len(), self.queued.len());
-        for (packet, entry) in self.queue.iter().zip(&self.queued) {
-            assert!(*packet == entry.bytes, "a packet in the queue changed");
+        for (queue, queued) in self.queues.iter().zip(&mut self.queued) {
+            queue.check().expect("a sound queue");
+            assert_eq!(queue.len(), queued.len());
+            assert_eq!(queue.front().is_none() && queue.back().is_none(), queued.is_empty());
+            queue.iter().zip(queued).for_each(|(packet, oracle)| oracle.compare(packet));
         }
+        self.count();
+    }
+
+    /// Storage has as many sharers as there are segments that show it, and a pool as many mbufs as there are segments.
+    fn count(&self) {
+        let chains = self.chains.iter().map(|entry| on!(&entry.body, chain => chain.segments().collect()));
+        let queued = self.queues.iter().flat_map(PacketQueue::iter).map(|packet| packet.segments().collect());
+        let segments: Vec<Segment<'_>> = chains.chain(queued).flat_map(|all: Vec<_>| all).collect();
+        let mut sharers = BTreeMap::<usize, u32>::new();
+        for at in segments.iter().filter_map(|seg| self.storage(seg)) {
+            *sharers.entry(at).or_default() += 1;
+        }
+        for seg in &segments {
+            if let Some(count) = self.storage(seg).map(|at| sharers[&at]) {
+                assert_eq!(seg.share_count(), count, "{seg:?}");
+            }
+            assert!(seg.share_count() == 1 || !seg.is_empty(), "nothing is shared for no bytes");
+            assert_eq!(seg.is_writable(), seg.share_count() == 1 && !seg.is_read_only());
+        }
+        let held: usize = self.holds.iter().map(Hold::len).sum();
+        let mbufs: usize = self.in_use().iter().map(|used| used.mbufs).sum();
+        assert_eq!(mbufs, segments.len() + held);
+    }
+
+    /// The address of a segment's storage, as far as it can be told.
+    fn storage(&self, seg: &Segment<'_>) -> Option<usize> {
+        let at = seg.as_ptr().addr();
+        match seg.storage_kind() {
+            _ if seg.is_empty() => None,
+            StorageKind::External => {
+                self.external.iter().find(|range| range.contains(&at)).map(|range| range.start)
+            }
+            // These are as aligned as they are large.
+            StorageKind::Cluster(class @ (Class::Cluster | Class::Page)) => Some(at & !(class.size() - 1)),
+            _ => None,
+        }
+    }
+
+    /// Remembers where an owner's memory is, and forgets what was there before.
+    fn note_external(&mut self, packet: &Packet) {
+        let bytes = packet.first_segment().bytes().as_ptr_range();
+        let new = bytes.start.addr()..bytes.end.addr();
+        self.external.retain(|old| old.end <= new.start || new.end <= old.start);
+        self.external.push(new);
     }
 
     fn index(&self, who: Dial) -> Result<usize, OpError> {
@@ -208,21 +240,28 @@ impl World {
                 let bytes = self.data(len.size());
                 let (a, b) = bytes.split_at(cut.at(bytes.len()).min(bytes.len()));
                 let packet = Packet::from_slices(&self.pool(pool), [a, &[], b])?;
-                self.add(Entry::packet(packet, bytes));
+                self.add(Entry::new(packet, bytes));
                 Ok(())
             }
             Op::Reserve { pool, capacity, len } => {
-                let mut reserve = Reserve::new(&self.pool(pool), capacity.size())?;
-                let bytes = self.data(reserve.capacity());
-                let mut rest = &bytes[..];
-                for slice in reserve.slices_mut() {
-                    let (now, later) = rest.split_at(slice.len());
-                    slice.copy_from_slice(now);
-                    rest = later;
-                }
+                let (reserve, bytes) = self.reserve(pool, capacity)?;
                 let len = len.at(bytes.len());
                 let packet = reserve.into_packet(len)?;
-                self.add(Entry::packet(packet, bytes[..len].to_vec()));
+                self.add(Entry::new(packet, bytes[..len].to_vec()));
+                Ok(())
+            }
+            Op::AppendReserve { who, pool, capacity, len } => {
+                let who = self.index(who)?;
+                let (reserve, bytes) = self.reserve(pool, capacity)?;
+                let len = len.at(bytes.len());
+                let Entry { body, oracle } = &mut self.chains[who];
+                on!(body, chain => chain.append_reserve(reserve, len)).map_err(
+                    |Refused { error, input }| {
+                        assert_eq!(input.capacity(), bytes.len());
+                        error
+                    },
+                )?;
+                oracle.extend(&bytes[..len]);
                 Ok(())
             }
             Op::Append { who, other } => self.append(who, other, None),
@@ -234,26 +273,30 @@ impl World {
             | Op::DuplicateWithHeadroom { .. } => self.copy(op),
             Op::IntoChain { who } => {
                 let index = self.index(who)?;
-                let entry = self.chains.remove(index);
-                self.add(match entry.body {
-                    Body::Packet(packet) => Entry::chain(packet.into_chain(), entry.bytes),
-                    body => Entry { body, ..entry },
-                });
+                let Entry { body, mut oracle } = self.chains.remove(index);
+                oracle.header = None;
+                let body = match body {
+                    Body::Packet(packet) => Body::Chain(packet.into_chain()),
+                    body => body,
+                };
+                self.add(Entry { body, oracle });
                 Ok(())
             }
             Op::IntoPacket { who } => {
                 let index = self.index(who)?;
                 let entry = self.chains.remove(index);
-                let (entry, result) = match entry.body {
+                let Entry { body, mut oracle } = entry;
+                let (body, result) = match body {
                     Body::Chain(chain) => match chain.into_packet() {
-                        Ok(packet) => (Entry::packet(packet, entry.bytes), Ok(())),
-                        Err(mbuf::Refused { error, input: chain }) => {
-                            (Entry::chain(chain, entry.bytes), Err(error))
+                        Ok(packet) => {
+                            oracle.header = Some(Known::default());
+                            (Body::Packet(packet), Ok(()))
                         }
+                        Err(Refused { error, input: chain }) => (Body::Chain(chain), Err(error)),
                     },
-                    body => (Entry { body, ..entry }, Ok(())),
+                    body => (body, Ok(())),
                 };
-                self.chains.insert(index, entry);
+                self.chains.insert(index, Entry { body, oracle });
                 result
             }
             Op::CopyHeaderFrom { who, other } | Op::TakeHeaderFrom { who, other } => {
@@ -263,25 +306,37 @@ impl World {
                 }
                 let [to, from] = self.chains.get_disjoint_mut([to, from]).expect("two of them");
                 if let (Body::Packet(a), Body::Packet(b)) = (&mut to.body, &mut from.body) {
-                    let known = from.header.clone().expect("a packet has a header");
+                    let known = from.oracle.header.clone();
                     if matches!(op, Op::TakeHeaderFrom { .. }) {
                         a.take_header_from(b);
-                        from.header.as_mut().expect("a packet has a header").label = None;
+                        from.oracle.header.as_mut().expect("a packet has a header").label = None;
                     } else {
                         a.copy_header_from(b)?;
                     }
-                    to.header = Some(known);
+                    to.oracle.header = known;
                 }
                 Ok(())
             }
-            Op::PushBack { who } | Op::PushFront { who } => self.push(who, matches!(op, Op::PushBack { .. })),
-            Op::PopFront => {
-                let popped = self.queue.pop_front();
-                assert_eq!(popped.is_some(), !self.queued.is_empty());
-                if let (Some(packet), Some(entry)) = (popped, self.queued.pop_front()) {
-                    let entry = Entry { body: Body::Packet(packet), ..entry };
-                    self.add(entry);
+            Op::PushBack { who, queue } => self.push(who, queue.of(2), true),
+            Op::PushFront { who, queue } => self.push(who, queue.of(2), false),
+            Op::PopFront { queue } => {
+                let popped = self.queues[queue.of(2)].pop_front();
+                let oracle = self.queued[queue.of(2)].pop_front();
+                assert_eq!(popped.is_some(), oracle.is_some());
+                if let (Some(packet), Some(oracle)) = (popped, oracle) {
+                    self.add(Entry { body: Body::Packet(packet), oracle });
                 }
+                Ok(())
+            }
+            Op::AppendQueue { queue } => {
+                let [a, b] = &mut self.queues;
+                let (to, from) = if queue.of(2) == 0 { (a, b) } else { (b, a) };
+                to.append(from);
+                assert!(from.is_empty() && from.bytes() == 0);
+                let [a, b] = &mut self.queued;
+                let (to, from) = if queue.of(2) == 0 { (a, b) } else { (b, a) };
+                to.append(from);
+                self.shorten(queue.of(2));
                 Ok(())
             }
             Op::Drop { who } => {
@@ -324,8 +379,8 @@ impl World {
             op => {
                 let (who, data) = (self.subject(op)?, self.data(LONGEST));
                 let used = self.in_use();
-                let Entry { body, bytes, header } = &mut self.chains[who];
-                let free = on!(body, chain => change(chain, bytes, header.as_mut(), op, &data))?;
+                let Entry { body, oracle } = &mut self.chains[who];
+                let free = on!(body, chain => change(chain, oracle, op, &data))?;
                 if free {
                     assert_eq!(used, self.in_use(), "{op:?} was to take nothing from the pool");
                 }
@@ -357,6 +412,13 @@ impl World {
             | Op::Collapse { who, .. }
             | Op::Shatter { who, .. }
             | Op::SetHeader { who, .. }
+            | Op::SetSegment { who, .. }
+            | Op::ClearFlags { who, .. }
+            | Op::SetType { who, .. }
+            | Op::Write { who, .. }
+            | Op::Advance { who, .. }
+            | Op::CopyToBytes { who, .. }
+            | Op::Seek { who, .. }
             | Op::Read { who, .. } => self.index(who),
             op => unreachable!("{op:?} is not about one chain"),
         }
@@ -366,31 +428,32 @@ impl World {
         let len = len.size();
         let bytes = self.data(len);
         let entry = match kind.of(12) {
-            0 => Entry::packet(Packet::new(pool)?, Vec::new()),
-            1 => Entry::chain(Chain::new(pool)?, Vec::new()),
-            2 => Entry::packet(Packet::with_cluster(pool)?, Vec::new()),
-            3 => Entry::packet(Packet::with_class(pool, Class::ALL[room.of(4)])?, Vec::new()),
-            4 => Entry::chain(Chain::with_class(pool, Class::ALL[room.of(4)])?, Vec::new()),
+            0 => Entry::new(Packet::new(pool)?, Vec::new()),
+            1 => Entry::new(Chain::new(pool)?, Vec::new()),
+            2 => Entry::new(Packet::with_cluster(pool)?, Vec::new()),
+            3 => Entry::new(Packet::with_class(pool, Class::ALL[room.of(4)])?, Vec::new()),
+            4 => Entry::new(Chain::with_class(pool, Class::ALL[room.of(4)])?, Vec::new()),
             5 => {
                 let mut chain = Chain::with_headroom(pool, len, room.of(100))?;
                 assert_eq!(chain.headroom(), room.of(100));
                 assert!(chain.tailroom() >= len);
                 chain.extend_from_slice(&bytes)?;
                 assert_eq!(chain.segment_count(), 1);
-                Entry::chain(chain, bytes)
+                Entry::new(chain, bytes)
             }
             6 => {
                 let packet = Packet::copy_with(pool, len, room.of(300), |at, place| {
                     place.copy_from_slice(&bytes[at..at + place.len()]);
                 })?;
                 assert!(len == 0 || packet.headroom() >= room.of(300));
-                Entry::packet(packet, bytes)
+                Entry::new(packet, bytes)
             }
             7 => {
                 let memory: Arc<[u8]> = bytes.clone().into();
                 let packet = Packet::from_owner(pool, memory.clone())?;
+                self.note_external(&packet);
                 self.lent.push((memory, bytes.clone()));
-                Entry::packet(packet, bytes)
+                Entry::new(packet, bytes)
             }
             8 | 9 => {
                 let owner = Counted::new(bytes.clone(), &self.drops);
@@ -400,10 +463,12 @@ impl World {
                 } else {
                     Packet::from_owner_mut(pool, owner)
                 };
-                Entry::packet(made?, bytes)
+                let packet = made?;
+                self.note_external(&packet);
+                Entry::new(packet, bytes)
             }
-            10 => Entry::chain(Chain::from_slice(pool, &bytes)?, bytes),
-            _ => Entry::packet(Packet::from_slice(pool, &bytes)?, bytes),
+            10 => Entry::new(Chain::from_slice(pool, &bytes)?, bytes),
+            _ => Entry::new(Packet::from_slice(pool, &bytes)?, bytes),
         };
         self.add(entry);
         Ok(())
@@ -417,20 +482,20 @@ impl World {
         let entry = self.chains.remove(from);
         let to = self.index(who)?;
         let target = &mut self.chains[to];
-        let at = at.map(|at| at.at(target.bytes.len()));
+        let at = at.map(|at| at.at(target.oracle.len()));
         let (result, body) = on!(entry.body, other => match on!(&mut target.body, chain => match at {
             None => chain.append(other),
             Some(at) => chain.insert(at, other),
         }) {
             Ok(()) => (Ok(()), None),
-            Err(mbuf::Refused { error, input: other }) => (Err(error), Some(wrap(other))),
+            Err(Refused { error, input: other }) => (Err(error), Some(wrap(other))),
         });
         match body {
             None => {
-                let at = at.unwrap_or(target.bytes.len());
-                target.bytes.splice(at..at, entry.bytes);
+                let at = at.unwrap_or(target.oracle.len());
+                target.oracle.insert(at, entry.oracle);
             }
-            Some(body) => self.chains.insert(from, Entry { body, bytes: entry.bytes, header: entry.header }),
+            Some(body) => self.chains.insert(from, Entry { body, oracle: entry.oracle }),
         }
         result
     }
@@ -446,8 +511,8 @@ impl World {
             unreachable!("{op:?} makes no other chain")
         };
         let index = self.index(who)?;
-        let Entry { body, bytes, header } = &mut self.chains[index];
-        let len = bytes.len();
+        let Entry { body, oracle } = &mut self.chains[index];
+        let len = oracle.len();
         let (body, range) = on!(body, chain => match op {
             Op::SplitOff { at, .. } => {
                 let at = at.at(len);
@@ -471,65 +536,74 @@ impl World {
             }
             op => unreachable!("{op:?} makes no other chain"),
         });
-        let copy = Entry { body, bytes: bytes[range.clone()].to_vec(), header: header.clone() };
-        if let Op::SplitOff { .. } = op {
-            bytes.truncate(range.start);
-        }
-        self.add(copy);
+        let oracle = match op {
+            Op::SplitOff { .. } => oracle.split_off(range.start),
+            _ => oracle.part(range),
+        };
+        self.add(Entry { body, oracle });
         Ok(())
     }
 
-    fn push(&mut self, who: Dial, back: bool) -> Result<(), OpError> {
+    fn reserve(&mut self, pool: Dial, capacity: Dial) -> Result<(Reserve, Vec<u8>), OpError> {
+        let mut reserve = Reserve::new(&self.pool(pool), capacity.size())?;
+        let bytes = self.data(reserve.capacity());
+        let mut rest = &bytes[..];
+        for slice in reserve.slices_mut() {
+            let (now, later) = rest.split_at(slice.len());
+            slice.copy_from_slice(now);
+            rest = later;
+        }
+        assert!(rest.is_empty());
+        Ok((reserve, bytes))
+    }
+
+    fn push(&mut self, who: Dial, which: usize, back: bool) -> Result<(), OpError> {
         let index = self.index(who)?;
-        let Entry { body, bytes, header } = self.chains.remove(index);
+        let Entry { body, oracle } = self.chains.remove(index);
         let Body::Packet(packet) = body else {
-            self.chains.insert(index, Entry { body, bytes, header });
+            self.chains.insert(index, Entry { body, oracle });
             return Ok(());
         };
-        // The queue has the packet; what is left here is only to compare with.
-        let husk = |bytes, header| Entry {
-            body: Body::Chain(Chain::new(&Pool::new()).expect("memory")),
-            bytes,
-            header,
-        };
+        let queue = &mut self.queues[which];
+        let full = queue.is_full();
         if !back {
-            self.queue.push_front(packet);
-            self.queued.push_front(husk(bytes, header));
-            if self.queued.len() > 6 {
-                self.queue.clear();
-                self.queued.clear();
-            }
-            return Ok(());
+            queue.push_front(packet);
+            self.queued[which].push_front(oracle);
+        } else if let Err(refused) = queue.push_back(packet) {
+            assert!(full);
+            self.chains.insert(index, Entry { body: Body::Packet(refused.0), oracle });
+        } else {
+            assert!(!full);
+            self.queued[which].push_back(oracle);
         }
-        let full = self.queue.is_full();
-        match self.queue.push_back(packet) {
-            Ok(()) => {
-                assert!(!full);
-                self.queued.push_back(husk(bytes, header));
-            }
-            Err(refused) => {
-                assert!(full);
-                self.chains.insert(index, Entry { body: Body::Packet(refused.0), bytes, header });
-            }
-        }
+        self.shorten(which);
         Ok(())
+    }
+
+    /// Empties a queue that has become long.
+    fn shorten(&mut self, which: usize) {
+        if self.queues[which].len() > 6 {
+            self.queues[which].clear();
+            self.queued[which].clear();
+        }
     }
 
     fn take_owner(&mut self, who: Dial) -> Result<(), OpError> {
         let index = self.index(who)?;
-        let Entry { body, bytes, header } = self.chains.remove(index);
+        let Entry { body, oracle } = self.chains.remove(index);
         let Body::Packet(packet) = body else {
-            self.chains.insert(index, Entry { body, bytes, header });
+            self.chains.insert(index, Entry { body, oracle });
             return Ok(());
         };
         match packet.try_into_owner::<Counted>() {
             Ok(owner) => {
                 // Its bytes are those it lent; the packet may have shown fewer.
+                let bytes = &oracle.bytes;
                 let found = bytes.is_empty() || owner.as_ref().windows(bytes.len()).any(|w| w == bytes);
                 assert!(found, "the owner has other bytes");
                 self.taken_back += 1;
             }
-            Err(packet) => self.chains.insert(index, Entry { body: Body::Packet(packet), bytes, header }),
+            Err(packet) => self.chains.insert(index, Entry { body: Body::Packet(packet), oracle }),
         }
         Ok(())
     }
@@ -543,7 +617,7 @@ impl Drop for World {
         }
         self.check();
         self.chains.clear();
-        self.queue.clear();
+        self.queues.iter_mut().for_each(PacketQueue::clear);
         self.holds = [Hold::default(), Hold::default()];
         self.pools.iter().for_each(assert_empty);
         assert_eq!(self.drops.count(), self.owners, "every owner is dropped once");
@@ -563,201 +637,4 @@ fn wrap<H: Kind>(chain: MbufChain<H>) -> Body {
         Ok(packet) => Body::Packet(*packet),
         Err(any) => Body::Chain(*any.downcast().expect("packets and chains are all there is")),
     }
-}
-
-/// An operation on one chain and on its oracle. Returns whether it was to take nothing from the pool, and did.
-fn change<H: Kind>(
-    chain: &mut MbufChain<H>,
-    bytes: &mut Vec<u8>,
-    header: Option<&mut Known>,
-    op: Op,
-    data: &[u8],
-) -> Result<bool, OpError> {
-    let len = bytes.len();
-    let segments = chain.segment_count();
-    match op {
-        Op::Prepend { len: n, .. } | Op::PrependSlice { len: n, .. } => {
-            let data = &data[..n.size()];
-            let free = data.len() <= chain.headroom();
-            if matches!(op, Op::Prepend { .. }) {
-                let place = chain.prepend(data.len());
-                assert!(!free || place.is_ok(), "there was headroom");
-                place?.copy_from_slice(data);
-            } else {
-                chain.prepend_slice(data)?;
-            }
-            assert!(!free || chain.segment_count() == segments);
-            bytes.splice(0..0, data.iter().copied());
-            Ok(free)
-        }
-        Op::ExtendFromSlice { len: n, .. } | Op::Extend { len: n, .. } | Op::ExtendZeroed { len: n, .. } => {
-            let zeros = vec![0; n.size()];
-            let data = if matches!(op, Op::ExtendZeroed { .. }) { &zeros[..] } else { &data[..n.size()] };
-            let free = data.len() <= chain.tailroom();
-            match op {
-                Op::ExtendFromSlice { .. } => chain.extend_from_slice(data)?,
-                Op::ExtendZeroed { .. } => chain.extend_zeroed(data.len())?,
-                _ => {
-                    let place = chain.extend(data.len());
-                    assert!(!free || place.is_ok(), "there was tailroom");
-                    place?.copy_from_slice(data);
-                }
-            }
-            assert!(!free || chain.segment_count() == segments);
-            bytes.extend_from_slice(data);
-            Ok(free)
-        }
-        Op::PadTo { len: n, .. } => {
-            chain.pad_to(n.size())?;
-            bytes.resize(len.max(n.size()), 0);
-            Ok(len >= n.size())
-        }
-        Op::TrimFront { len: n, .. } => {
-            chain.trim_front(n.at(len))?;
-            bytes.drain(..n.at(len));
-            Ok(false)
-        }
-        Op::TrimBack { len: n, .. } => {
-            chain.trim_back(n.at(len))?;
-            bytes.truncate(len - n.at(len));
-            Ok(false)
-        }
-        Op::Truncate { len: n, .. } => {
-            chain.truncate(n.at(len));
-            bytes.truncate(n.at(len));
-            Ok(false)
-        }
-        Op::RemoveRange { from, to, .. } => {
-            let range = from.at(len)..to.at(len);
-            chain.remove_range(range.clone())?;
-            bytes.drain(range);
-            Ok(false)
-        }
-        Op::WriteAt { at, len: n, .. } => {
-            // Not so far beyond the end that only memory would decide.
-            let at = at.at(len);
-            let data = &data[..n.size()];
-            if at > len + 10_000 && at < usize::MAX - 3 {
-                return Ok(false);
-            }
-            let end = at.checked_add(data.len());
-            let free = chain.is_writable() && end.is_some_and(|end| end <= len);
-            chain.write_at(at, data)?;
-            let end = end.expect("it would have failed");
-            bytes.resize(len.max(end), 0);
-            bytes[at..end].copy_from_slice(data);
-            Ok(free)
-        }
-        Op::MakeUnique { .. } => {
-            let free = chain.is_writable();
-            chain.make_unique()?;
-            assert!(chain.is_writable());
-            Ok(free)
-        }
-        Op::MakeUniqueRange { from, to, .. } => {
-            let range = from.at(len)..to.at(len);
-            let free = chain.is_writable() || range.is_empty();
-            chain.make_unique_range(range.clone())?;
-            assert!(chain.slices_mut(range)?.is_some(), "the range is not writable");
-            Ok(free)
-        }
-        Op::SlicesMut { from, to, .. } => {
-            let range = from.at(len)..to.at(len);
-            let Some(slices) = chain.slices_mut(range.clone())? else { return Ok(true) };
-            let mut rest = &data[..range.len()];
-            for slice in slices {
-                assert!(!slice.is_empty());
-                let (now, later) = rest.split_at(slice.len());
-                slice.copy_from_slice(now);
-                rest = later;
-            }
-            assert!(rest.is_empty());
-            let range_len = range.len();
-            bytes[range].copy_from_slice(&data[..range_len]);
-            Ok(true)
-        }
-        Op::MakeContiguous { len: n, .. } => {
-            let n = n.at(len);
-            let free = n <= chain.first_segment().len();
-            assert_eq!(chain.make_contiguous(n)?, &bytes[..n]);
-            assert!(chain.first_segment().len() >= n);
-            Ok(free)
-        }
-        Op::MakeContiguousWithHeadroom { len: n, room, .. } => {
-            let (n, room) = (n.at(len), room.size());
-            assert_eq!(chain.make_contiguous_with_headroom(n, room)?, &bytes[..n]);
-            assert!(chain.headroom() >= room);
-            Ok(false)
-        }
-        Op::MakeContiguousAt { from, to, .. } => {
-            let range = from.at(len)..to.at(len);
-            let free = chain.contiguous(range.clone()).is_some();
-            assert_eq!(chain.make_contiguous_at(range.clone())?, &bytes[range.clone()]);
-            assert_eq!(chain.contiguous(range.clone()), Some(&bytes[range]));
-            Ok(free)
-        }
-        Op::Defragment { .. } => {
-            chain.defragment()?;
-            let fewest = if len <= H::INLINE { 1 } else { len.div_ceil(4096) };
-            // Two clusters stand in for a page when there is none.
-            assert!(chain.segment_count() <= fewest.max(len.div_ceil(2048 - 64)), "{chain:?}");
-            Ok(false)
-        }
-        Op::Collapse { max, .. } => {
-            let max = max.of(6);
-            chain.collapse(max)?;
-            assert!(chain.segment_count() <= max);
-            Ok(segments <= max)
-        }
-        Op::Shatter { seed, .. } => {
-            let mut rng = Rng::new(u64::from(seed.0));
-            let most = if len > 1000 { 900 } else { 40 };
-            chain.shatter(std::iter::from_fn(|| Some(rng.between(0, most))))?;
-            Ok(false)
-        }
-        Op::SetHeader { value, .. } => {
-            if let Some(known) = header {
-                let value = u32::from(value.0);
-                let meta = Meta { interface: value, timestamp: u64::from(value) << 20, ..Meta::EMPTY };
-                let flags = if value % 2 == 0 { Flags::BROADCAST } else { Flags::MULTICAST };
-                H::set_header(chain, meta, Label(value), flags);
-                *known = Known { meta, label: Some(Label(value)), flags };
-            }
-            Ok(true)
-        }
-        Op::Read { from, to, .. } => {
-            let (from, to) = (from.at(len), to.at(len));
-            read(chain, bytes, from, to)?;
-            Ok(true)
-        }
-        op => unreachable!("{op:?} is not about one chain"),
-    }
-}
-
-/// Every way to read a range gives the same bytes.
-fn read<H: Head>(chain: &MbufChain<H>, bytes: &[u8], from: usize, to: usize) -> Result<(), OpError> {
-    let len = bytes.len();
-    assert_eq!(chain.is_empty(), bytes.is_empty());
-    assert_eq!(chain.segments().map(|seg| seg.len()).sum::<usize>(), len);
-    match chain.locate(from) {
-        None => assert!(from > len),
-        Some((segment, within)) => {
-            let before: usize = chain.segments().take(segment).map(|seg| seg.len()).sum();
-            assert_eq!(before + within, from);
-        }
-    }
-    let slices: Vec<&[u8]> = chain.slices(from..to)?.collect();
-    let expected = &bytes[from..to];
-    assert!(slices.iter().all(|slice| !slice.is_empty()));
-    assert_eq!(slices.concat(), expected);
-    assert_eq!(chain.range_eq(from..to, expected), Ok(true));
-    let mut out = vec![0; to - from];
-    chain.read_at(from, &mut out)?;
-    assert_eq!(out, expected);
-    assert_eq!(chain.sum(from..to)?, mbuf::checksum::sum(expected));
-    assert!(chain.find_bytes(0, expected).is_some_and(|at| at <= from));
-    let contiguous = chain.contiguous(from..to);
-    assert!(contiguous.is_none_or(|slice| slice == expected));
-    assert_eq!(contiguous.is_some(), slices.len() < 2);
-    Ok(())
 }
