@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, IoSlice, Read, Seek, SeekFrom, Write};
 
+use crate::blank::add_lengths;
 use crate::error::OpError;
 use crate::raw::{Head, MbufChain, RawMbuf, Segs};
 
@@ -40,7 +41,8 @@ impl<H: Head> MbufChain<H> {
         Reader { start: self.segs(), segs, current, within: 0, position: 0, len: self.len() as u64 }
     }
 
-    /// A writer behind the last byte: `Write`. Each write is all or nothing.
+    /// A writer behind the last byte: `Write`. Each call of `write` and `write_vectored` writes all it is given, or
+    /// fails and has written nothing; `write_all` is one `write`. There is nothing to flush.
     pub fn writer(&mut self) -> Writer<'_, H> {
         Writer { chain: self }
     }
@@ -164,16 +166,10 @@ impl<H: Head> Write for Writer<'_, H> {
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut written = 0;
-        for slice in slices {
-            match self.chain.extend_from_slice(slice) {
-                Ok(()) => written += slice.len(),
-                // What was written stays; the next call reports the error.
-                Err(_) if written > 0 => return Ok(written),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(written)
+        let len = slices.iter().try_fold(0, |len, slice| add_lengths(len, slice.len()))?;
+        add_lengths(self.chain.len(), len)?;
+        self.chain.extend_far(len, slices.iter().map(|slice| &**slice))?;
+        Ok(len)
     }
 
     fn flush(&mut self) -> io::Result<()> {

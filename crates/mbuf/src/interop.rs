@@ -46,7 +46,7 @@ impl<H: Head> Buf for MbufChain<H> {
         }
     }
 
-    /// Shares the bytes if they lie within one segment that has storage, otherwise copies them.
+    /// Shares the bytes if they lie within one segment that has storage, and an mbuf is free; otherwise copies them.
     ///
     /// # Panics
     /// If there are fewer bytes, as the trait demands.

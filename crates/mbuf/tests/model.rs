@@ -34,7 +34,7 @@ fn long_lives_end_with_empty_pools() {
     let (mut succeeded, mut starved) = (0, 0);
     for seed in 0..scaled(8, 1) as u64 {
         let mut rng = Rng::new(seed);
-        let ops: Vec<Op> = (0..scaled(1000, 150))
+        let ops: Vec<Op> = (0..scaled(1000, 80))
             .map(|_| {
                 let word = rng.word().to_le_bytes();
                 Op::from_words([0, 2, 4, 6].map(|i| u16::from_le_bytes([word[i], word[i + 1]])))

@@ -143,7 +143,11 @@ impl<H: Head> MbufChain<H> {
 
     /// Puts `pieces`, which are `n` bytes, behind; lengths were checked.
     #[cold]
-    fn extend_far<'b>(&mut self, n: usize, pieces: impl Iterator<Item = &'b [u8]>) -> Result<(), OpError> {
+    pub(crate) fn extend_far<'b>(
+        &mut self,
+        n: usize,
+        pieces: impl Iterator<Item = &'b [u8]>,
+    ) -> Result<(), OpError> {
         let more = self.reserve_back(n)?;
         self.commit_back(more, &mut Source::new(pieces));
         Ok(())
