@@ -22,7 +22,6 @@
 //! Who waits for an object **watches** the zones that could give one: they are held, so that every free comes through
 //! the depot, and says so. The waiter first watches, then looks, then sleeps: an object is found by the look, or its
 //! return is told.
-#![allow(unsafe_code)]
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -128,7 +128,7 @@ pub use mbuf_zone::Mmap;
 pub use mbuf_zone::{Arena, Heap, PageSource};
 pub use meta::{Flags, MbufType, Meta};
 pub use pool::{ClassStats, OpStats, Pool, PoolBuilder, PoolCache, PoolStats};
-pub use pool::{ReclaimGuard, ReclaimKind, Wait, WaitFuture};
+pub use pool::{ReclaimGuard, ReclaimKind, ReservationBuilder, Wait, WaitFuture};
 pub use queue::{IntoIter, PacketQueue, QueueFull};
 pub use raw::{Bare, Chain, Head, Header, MbufChain, Packet, StorageKind};
 pub use reserve::Reserve;

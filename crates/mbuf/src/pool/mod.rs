@@ -1,7 +1,9 @@
 //! [`Pool`]: where mbufs come from.
 
 mod cache;
+mod family;
 mod reclaim;
+mod reservation;
 mod stats;
 mod wait;
 
@@ -12,12 +14,14 @@ use core::fmt;
 use mbuf_zone::{Heap, PageSource};
 
 pub use cache::PoolCache;
+pub(crate) use family::Family;
 pub(crate) use reclaim::Reclaim;
 pub use reclaim::{ReclaimGuard, ReclaimKind};
+pub use reservation::ReservationBuilder;
 pub(crate) use stats::OpCounters;
 pub use stats::{ClassStats, OpStats, PoolStats};
-pub(crate) use wait::Waiting;
 pub use wait::{Wait, WaitFuture};
+pub(crate) use wait::{Waiting, Want};
 
 use crate::config::{Class, MCLBYTES};
 use crate::error::BuildError;
@@ -78,6 +82,11 @@ impl Pool {
         Pool(Arc::new(Handle(Shared::new(name, headroom, limits, source, locked))))
     }
 
+    /// A pool over another one's kegs.
+    fn over(parent: &Pool, name: String) -> Self {
+        Pool(Arc::new(Handle(parent.shared().child(name))))
+    }
+
     #[inline(always)]
     pub(crate) fn shared(&self) -> &Shared {
         &self.0.0
@@ -95,7 +104,7 @@ impl Pool {
     /// what is in use stops allocation until less is.
     #[doc(alias = "maxmbufmem")]
     pub fn set_budget(&self, bytes: Option<usize>) {
-        self.shared().group.set_budget(bytes);
+        self.shared().family.group.set_budget(bytes);
     }
 
     /// The pool's name.

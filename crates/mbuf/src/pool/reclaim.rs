@@ -142,7 +142,7 @@ impl Pool {
         priority: i32,
         hook: impl Fn() + Send + Sync + 'static,
     ) -> ReclaimGuard {
-        let id = self.shared().reclaim.add(kind, priority, Box::new(hook));
+        let id = self.shared().family.reclaim.add(kind, priority, Box::new(hook));
         ReclaimGuard { pool: self.downgrade(), id }
     }
 
@@ -152,13 +152,13 @@ impl Pool {
     #[doc(alias = "mb_reclaim")]
     #[doc(alias = "m_drain")]
     pub fn reclaim(&self) -> bool {
-        self.shared().reclaim.run(ReclaimKind::Interface)
+        self.shared().family.reclaim.run(ReclaimKind::Interface)
     }
 
     /// Tells the pool that the system is short of memory: runs all reclaim hooks, then [trims](Pool::trim) the pool. Returns
     /// the bytes given back to the system.
     pub fn low_memory(&self) -> usize {
-        self.shared().reclaim.run(ReclaimKind::Memory);
+        self.shared().family.reclaim.run(ReclaimKind::Memory);
         self.trim()
     }
 }
@@ -173,7 +173,7 @@ pub struct ReclaimGuard {
 impl Drop for ReclaimGuard {
     fn drop(&mut self) {
         if let Some(shared) = self.pool.upgrade() {
-            shared.reclaim.remove(self.id);
+            shared.family.reclaim.remove(self.id);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Counters, and their form as `netstat -m` prints it.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -24,6 +25,8 @@ pub struct ClassStats {
     pub total: usize,
     /// Buffers that may be in use.
     pub limit: Option<usize>,
+    /// Buffers kept for [reservations](crate::Pool::reservation), in use or not.
+    pub reserved: usize,
     /// Most buffers that were out of the slabs at once, in use or cached.
     pub peak: usize,
     /// Allocations since the pool was made.
@@ -159,36 +162,45 @@ impl PoolStats {
     }
 }
 
-fn class(size: usize, zone: &RawZone) -> ClassStats {
-    let ZoneStats { in_use, cached, total, limit, peak, gets, denied, .. } = zone.stats();
-    ClassStats {
-        size,
-        current: in_use,
-        cached,
-        total,
-        limit,
-        peak,
-        allocations: gets as u64,
-        denied: denied as u64,
-        waited: 0,
+/// The figures of a kind of buffer over the zones of a pool and its reservations, which lie over one keg.
+fn class(size: usize, family: &[&Shared], zone: impl Fn(&Shared) -> &RawZone) -> ClassStats {
+    let mut sum = ClassStats { size, ..ClassStats::default() };
+    for shared in family {
+        let ZoneStats { in_use, cached, total, limit, peak, gets, denied, reserve, .. } =
+            zone(shared).stats();
+        sum.current += in_use;
+        sum.cached += cached;
+        sum.reserved += reserve;
+        sum.allocations += gets as u64;
+        sum.denied += denied as u64;
+        // The keg's.
+        (sum.total, sum.limit, sum.peak) = (total, limit, peak);
     }
+    sum
 }
 
 pub(super) fn snapshot(shared: &Shared) -> PoolStats {
-    let packets = class(MSIZE + Class::Cluster.size(), &shared.packets);
-    let mut mbufs = class(MSIZE, &shared.mbufs);
+    // Those of a pool include those of its reservations.
+    let members = if shared.is_root { shared.family.members() } else { Vec::new() };
+    let others = members.iter().map(|member| &**member).filter(|member| !core::ptr::eq(*member, shared));
+    let family: Vec<&Shared> = [shared].into_iter().chain(others).collect();
+    let waiting = &shared.family.waiting;
+    let packets = class(MSIZE + Class::Cluster.size(), &family, |shared| &shared.packets);
+    let mut mbufs = class(MSIZE, &family, |shared| &shared.mbufs);
     mbufs.current += packets.current;
     mbufs.cached += packets.cached;
+    mbufs.reserved += packets.reserved;
     mbufs.allocations += packets.allocations;
-    mbufs.waited = shared.waiting.waited_mbufs();
+    mbufs.waited = waiting.waited_mbufs();
     let cluster = |c: Class| ClassStats {
-        waited: shared.waiting.waited_buffers(c),
-        ..class(c.size(), &shared.clusters[c.index()])
+        waited: waiting.waited_buffers(c),
+        ..class(c.size(), &family, |shared| &shared.clusters[c.index()])
     };
     let mut clusters = cluster(Class::Cluster);
     // To the cluster zone a parked cluster is in use; to us it is free.
     clusters.current = clusters.current.saturating_sub(packets.cached);
     clusters.cached += packets.cached;
+    clusters.reserved += packets.reserved;
     // They are handed out in pairs only; the cluster zone counts those that pairs were made of.
     clusters.allocations = packets.allocations;
     let ops = &shared.ops;
@@ -200,7 +212,7 @@ pub(super) fn snapshot(shared: &Shared) -> PoolStats {
         jumbo_page: cluster(Class::Page),
         jumbo_9k: cluster(Class::Jumbo9),
         jumbo_16k: cluster(Class::Jumbo16),
-        external: class(0, &shared.external),
+        external: class(0, &family, |shared| &shared.external),
         ops: OpStats {
             copy_failures: ops.copy_failures.get(),
             pullups: ops.pullups.get(),
@@ -213,11 +225,11 @@ pub(super) fn snapshot(shared: &Shared) -> PoolStats {
             defrag_failures: ops.defrag_failures.get(),
             copies_on_write: ops.copies_on_write.get(),
         },
-        budget: shared.group.budget(),
-        budget_charged: shared.group.charged(),
-        memory_waited: shared.waiting.waited_memory(),
-        reclaims: shared.reclaim.runs.get(),
-        reclaim_panics: shared.reclaim.panics.get(),
+        budget: shared.family.group.budget(),
+        budget_charged: shared.family.group.charged(),
+        memory_waited: shared.family.waiting.waited_memory(),
+        reclaims: shared.family.reclaim.runs.get(),
+        reclaim_panics: shared.family.reclaim.panics.get(),
     }
 }
 

@@ -41,7 +41,7 @@ pub enum Wait {
 
 /// What a waiter waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Want {
+pub(crate) enum Want {
     Mbufs,
     Buffers(Class),
     /// Memory, or bytes of the budget.
@@ -49,7 +49,11 @@ enum Want {
 }
 
 impl Want {
-    const COUNT: usize = Class::ALL.len() + 2;
+    pub(crate) const COUNT: usize = Class::ALL.len() + 2;
+
+    pub(crate) fn all() -> impl Iterator<Item = Want> {
+        [Want::Mbufs, Want::Anything].into_iter().chain(Class::ALL.map(Want::Buffers))
+    }
 
     fn of(error: &AllocError) -> Self {
         match (error.limit, error.resource) {
@@ -70,7 +74,7 @@ impl Want {
         own.into_iter().chain([Want::Anything]).find(|&want| !waiting.queue(want).is_empty())
     }
 
-    fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         match self {
             Want::Mbufs => 0,
             Want::Anything => 1,
@@ -79,7 +83,7 @@ impl Want {
     }
 
     /// The zones whose objects help.
-    fn zones(self, shared: &Shared) -> impl Iterator<Item = &RawZone> {
+    pub(crate) fn zones(self, shared: &Shared) -> impl Iterator<Item = &RawZone> {
         let clusters = shared.clusters.iter().zip(Class::ALL);
         let all = [
             (&shared.mbufs, matches!(self, Want::Mbufs)),
@@ -92,7 +96,7 @@ impl Want {
     }
 
     /// Objects of these zones that have users.
-    fn in_use(self, shared: &Shared) -> usize {
+    pub(crate) fn in_use(self, shared: &Shared) -> usize {
         let in_use: usize = self.zones(shared).map(|zone| zone.stats().in_use).sum();
         // To the cluster zone a parked cluster is in use.
         let parked = match self {
@@ -165,16 +169,16 @@ struct Place {
 
 impl Place {
     fn take(pool: &Pool, want: Want) -> Self {
-        let shared = pool.shared();
-        let ticket = shared.waiting.queue(want).join();
+        let family = &pool.shared().family;
+        let ticket = family.waiting.queue(want).join();
         // The order matters: what comes back after this calls the queue, and whatever came back before is found by the
         // attempt that follows.
-        want.zones(shared).for_each(RawZone::watch);
+        family.watch(want);
         Place { ticket, want, pool: pool.clone() }
     }
 
     fn in_use(&self) -> usize {
-        self.want.in_use(self.pool.shared())
+        self.pool.shared().family.in_use(self.want)
     }
 
     /// Runs the operation. It gives back what it took if it fails, which is no reason to try again; but if it gave back
@@ -191,7 +195,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.want.zones(self.pool.shared()).for_each(RawZone::unwatch);
+        self.pool.shared().family.unwatch(self.want);
     }
 }
 
@@ -221,12 +225,12 @@ impl<T, E: Shortage, F: FnMut() -> Result<T, E>> Attempts<F, E> {
 
     /// What the pool lacks, if that is why the operation failed.
     fn lacks(&self, error: &E) -> Option<AllocError> {
-        error.shortage().filter(|lack| lack.pool == self.pool.shared().id)
+        error.shortage().filter(|lack| lack.pool == self.pool.shared().family.id)
     }
 
     /// An attempt without a place in a queue.
     fn first(&mut self) -> Result<T, E> {
-        if self.polite && !self.pool.shared().waiting.is_empty() {
+        if self.polite && !self.pool.shared().family.waiting.is_empty() {
             politely(&mut self.operation)
         } else {
             (self.operation)()
@@ -248,7 +252,7 @@ impl<T, E: Shortage, F: FnMut() -> Result<T, E>> Attempts<F, E> {
 
     /// Whether no buffer will ever come back that would help: nobody has one.
     fn is_hopeless(&self, lack: &AllocError) -> bool {
-        Want::of(lack).in_use(self.pool.shared()) == 0
+        self.pool.shared().family.in_use(Want::of(lack)) == 0
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<T, E>> {
@@ -282,7 +286,9 @@ impl<T, E: Shortage, F: FnMut() -> Result<T, E>> Attempts<F, E> {
             };
             let want = if lack.waiters {
                 // They may be gone by now.
-                let Some(want) = Want::of_waiters(&lack, &self.pool.shared().waiting) else { continue };
+                let Some(want) = Want::of_waiters(&lack, &self.pool.shared().family.waiting) else {
+                    continue;
+                };
                 want
             } else {
                 Want::of(&lack)
@@ -293,7 +299,7 @@ impl<T, E: Shortage, F: FnMut() -> Result<T, E>> Attempts<F, E> {
                 }
                 old => {
                     if old.is_none() {
-                        self.pool.shared().waiting.waited[want.index()].add(1);
+                        self.pool.shared().family.waiting.waited[want.index()].add(1);
                     }
                     // The old place is left first: who is behind it is called.
                     self.place = None;

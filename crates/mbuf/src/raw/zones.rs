@@ -22,29 +22,33 @@ use core::mem;
 use core::ptr::NonNull;
 
 use mbuf_zone::PageSource;
-use mbuf_zone::raw::{Cause, Group, Hooks, Local, Object, RawZone, Settings, Shape};
+use mbuf_zone::raw::{Cause, Hooks, Local, Object, RawZone, Settings, Shape};
 
 use super::lane;
 use super::mbuf::{self, Mbuf, RawMbuf};
 use super::storage::{self, External, Storage};
 use crate::config::{Class, MCLBYTES};
-use crate::error::{AllocError, OpError, PoolId, Refused, Resource};
-use crate::pool::{OpCounters, Reclaim, Waiting};
+use crate::error::{AllocError, OpError, Refused, Resource};
+use crate::pool::{Family, OpCounters};
 
 /// Everything the mbufs of a pool share. It lives as long as a handle of the pool or any of its buffers.
 pub(crate) struct Shared {
-    pub(crate) id: PoolId,
     pub(crate) name: String,
     pub(crate) headroom: usize,
     pub(crate) mbufs: RawZone,
     pub(crate) packets: RawZone,
     pub(crate) clusters: [RawZone; 4],
     pub(crate) external: RawZone,
-    /// The byte budget of them all but the records.
-    pub(crate) group: Group,
     pub(crate) ops: OpCounters,
-    pub(crate) waiting: Waiting,
-    pub(crate) reclaim: Reclaim,
+    pub(crate) family: Arc<Family>,
+    /// Made for itself, not over the kegs of another pool.
+    pub(crate) is_root: bool,
+}
+
+/// Where a pool's kegs come from.
+enum Origin<'a> {
+    New(Limits, Arc<dyn PageSource>),
+    Over(&'a Shared),
 }
 
 /// Limits, in buffers; `None` is no limit.
@@ -102,7 +106,7 @@ unsafe impl Hooks for MbufHooks {
     }
 
     fn freed(&self) {
-        self.0.with(|shared| shared.waiting.mbuf_freed());
+        self.0.with(|shared| shared.family.waiting.mbuf_freed());
     }
 
     fn retain(&self, objects: usize) {
@@ -141,8 +145,8 @@ unsafe impl Hooks for PacketHooks {
 
     fn freed(&self) {
         self.0.with(|shared| {
-            shared.waiting.mbuf_freed();
-            shared.waiting.buffer_freed(Class::Cluster);
+            shared.family.waiting.mbuf_freed();
+            shared.family.waiting.buffer_freed(Class::Cluster);
         });
     }
 
@@ -178,7 +182,7 @@ unsafe impl Hooks for ClusterHooks {
     }
 
     fn freed(&self) {
-        self.0.with(|shared| shared.waiting.buffer_freed(self.1));
+        self.0.with(|shared| shared.family.waiting.buffer_freed(self.1));
     }
 
     fn retain(&self, objects: usize) {
@@ -209,7 +213,7 @@ unsafe impl Hooks for ExternalHooks {
     }
 
     fn freed(&self) {
-        self.0.with(|shared| shared.waiting.anything_freed());
+        self.0.with(|shared| shared.family.waiting.anything_freed());
     }
 
     fn retain(&self, objects: usize) {
@@ -234,56 +238,80 @@ impl Shared {
         source: Arc<dyn PageSource>,
         locked: bool,
     ) -> Arc<Self> {
-        Arc::new_cyclic(|weak: &Weak<Shared>| {
-            let user = weak.as_ptr().cast();
-            let group = Group::new();
-            group.set_budget(limits.budget);
-            let settings = |limit, bytes| Settings {
-                limit,
-                magazine: magazine(bytes),
-                source: source.clone(),
-                user,
-                locked,
-                group: Some(group.clone()),
-                parts: None,
-            };
+        let family = Family::new(locked);
+        family.group.set_budget(limits.budget);
+        Self::make(name, headroom, family, Origin::New(limits, source))
+    }
+
+    /// A pool over the kegs of this one.
+    pub(crate) fn child(&self, name: String) -> Arc<Self> {
+        Self::make(name, self.headroom, self.family.clone(), Origin::Over(self))
+    }
+
+    fn make(name: String, headroom: usize, family: Arc<Family>, origin: Origin<'_>) -> Arc<Self> {
+        let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
             let pooled = || Pooled(weak.clone());
+            let settings = |bytes| Settings {
+                magazine: magazine(bytes),
+                user: weak.as_ptr().cast(),
+                locked: family.locked,
+                group: Some(family.group.clone()),
+                ..Settings::default()
+            };
+            let limited = |limit, bytes, source: &Arc<dyn PageSource>| Settings {
+                limit,
+                source: source.clone(),
+                ..settings(bytes)
+            };
             let clusters = Class::ALL.map(|class| {
-                let align = if class == Class::Jumbo9 { 1024 } else { class.size().min(4096) };
-                let block = Layout::from_size_align(class.size(), align).expect("a constant layout");
-                RawZone::new(
-                    Shape::new(Layout::new::<Storage>()).with_block(block),
-                    &settings(limits.clusters[class.index()], class.size()),
-                    Box::new(ClusterHooks(pooled(), class)),
-                )
+                let (i, size) = (class.index(), class.size());
+                let hooks = Box::new(ClusterHooks(pooled(), class));
+                match &origin {
+                    Origin::New(limits, source) => {
+                        let align = if class == Class::Jumbo9 { 1024 } else { size.min(4096) };
+                        let block = Layout::from_size_align(size, align).expect("a constant layout");
+                        let shape = Shape::new(Layout::new::<Storage>()).with_block(block);
+                        RawZone::new(shape, &limited(limits.clusters[i], size, source), hooks)
+                    }
+                    Origin::Over(parent) => parent.clusters[i].secondary(&settings(size), hooks),
+                }
             });
-            let mbufs = RawZone::new(
-                Shape::new(Layout::new::<RawMbuf>()),
-                &settings(limits.mbufs, 512),
-                Box::new(MbufHooks(pooled())),
-            );
+            let hooks = Box::new(MbufHooks(pooled()));
+            let mbufs = match &origin {
+                Origin::New(limits, source) => {
+                    let shape = Shape::new(Layout::new::<RawMbuf>());
+                    RawZone::new(shape, &limited(limits.mbufs, 512, source), hooks)
+                }
+                Origin::Over(parent) => parent.mbufs.secondary(&settings(512), hooks),
+            };
             let parts = Some(clusters[Class::Cluster.index()].as_parts());
-            let packets = mbufs
-                .secondary(&Settings { parts, ..settings(None, MCLBYTES) }, Box::new(PacketHooks(pooled())));
-            let external = RawZone::new(
-                Shape::new(Layout::new::<External>()),
-                &Settings { group: None, ..settings(None, 512) },
-                Box::new(ExternalHooks(pooled())),
-            );
+            let packets =
+                mbufs.secondary(&Settings { parts, ..settings(MCLBYTES) }, Box::new(PacketHooks(pooled())));
+            let hooks = Box::new(ExternalHooks(pooled()));
+            let external = match &origin {
+                Origin::New(_, source) => {
+                    // Records are not charged to the budget.
+                    let settings = Settings { group: None, ..limited(None, 512, source) };
+                    RawZone::new(Shape::new(Layout::new::<External>()), &settings, hooks)
+                }
+                Origin::Over(parent) => parent.external.secondary(&settings(512), hooks),
+            };
+            let is_root = matches!(origin, Origin::New(..));
+            let ops = OpCounters::default();
             Shared {
-                id: PoolId::fresh(),
                 name,
                 headroom,
                 mbufs,
                 packets,
                 clusters,
                 external,
-                group,
-                ops: OpCounters::default(),
-                waiting: Waiting::new(),
-                reclaim: Reclaim::new(),
+                ops,
+                family: family.clone(),
+                is_root,
             }
-        })
+        });
+        family.join(&shared);
+        shared
     }
 
     /// Ends the zones; what is out stays usable and keeps the pool's memory until it comes back.
@@ -305,13 +333,13 @@ impl Shared {
     }
 
     #[cold]
-    fn dry(&self, resource: Resource, cause: Cause) -> AllocError {
+    pub(crate) fn dry(&self, resource: Resource, cause: Cause) -> AllocError {
         AllocError {
             resource,
             limit: (cause == Cause::Limit).then(|| self.zone(resource).limit()).flatten(),
-            budget: (cause == Cause::Budget).then(|| self.group.budget()).flatten(),
+            budget: (cause == Cause::Budget).then(|| self.family.group.budget()).flatten(),
             waiters: cause == Cause::Waiters,
-            pool: self.id,
+            pool: self.family.id,
         }
     }
 
