@@ -506,7 +506,7 @@ impl Mbuf {
     /// Makes this empty mbuf show a part of another's window: storage is shared, then this must be inline; inline
     /// data is copied, and has to fit.
     pub(crate) fn show(mut self, from: &RawMbuf, part: Range<usize>) -> Result<Self, OpError> {
-        debug_assert!(part.end <= from.len());
+        debug_assert!(part.start < part.end && part.end <= from.len());
         let len = part.end - part.start;
         match from.storage() {
             None => {
@@ -529,8 +529,8 @@ impl Mbuf {
                 self.flags.set(self.flags.get() & !flag::TAIL_OWNER | from.flags.get() & flag::READ_ONLY);
             }
         }
-        self.edit().set_type(from.type_bits());
-        self.edit().set_user_flags(from.flags_up_to(part.end));
+        let told = u32::from(from.type_bits()) | u32::from(from.flags_up_to(part.end)) << flag::USER_SHIFT;
+        self.flags.set(self.flags.get() & !(flag::TYPE_MASK | flag::USER_MASK) | told);
         Ok(self)
     }
 
