@@ -221,7 +221,7 @@ impl World {
     }
 
     fn index(&self, who: Dial) -> Result<usize, OpError> {
-        let none = BoundsError { offset: 0, len: 0, available: 0 };
+        let none = BoundsError { start: 0, end: 0, available: 0 };
         if self.chains.is_empty() { Err(none.into()) } else { Ok(who.of(self.chains.len())) }
     }
 

@@ -201,7 +201,7 @@ pub(crate) fn is_small(len: usize) -> bool {
 pub(crate) fn bounds(offset: usize, len: usize, available: usize) -> Result<(), BoundsError> {
     match offset.checked_add(len) {
         Some(end) if end <= available => Ok(()),
-        _ => Err(BoundsError { offset, len, available }),
+        end => Err(BoundsError { start: offset, end: end.unwrap_or(usize::MAX), available }),
     }
 }
 
@@ -217,10 +217,10 @@ pub(crate) fn resolve(
     available: usize,
 ) -> Result<(usize, usize), BoundsError> {
     use core::ops::Bound;
-    let outside = |offset, len| BoundsError { offset, len, available };
+    let outside = |start, end| BoundsError { start, end, available };
     let start = match range.start_bound() {
         Bound::Included(&n) => n,
-        Bound::Excluded(&n) => n.checked_add(1).ok_or(outside(n, 0))?,
+        Bound::Excluded(&n) => n.checked_add(1).ok_or(outside(n, n))?,
         Bound::Unbounded => 0,
     };
     let end = match range.end_bound() {
@@ -228,9 +228,10 @@ pub(crate) fn resolve(
         Bound::Excluded(&n) => n,
         Bound::Unbounded => available.max(start),
     };
-    let len = end.checked_sub(start).ok_or(outside(start, 0))?;
-    bounds(start, len, available)?;
-    Ok((start, len))
+    if start > end || end > available {
+        return Err(outside(start, end));
+    }
+    Ok((start, end - start))
 }
 
 /// The segments that hold some of a range of bytes, each with where in its window they are; none of them is empty.

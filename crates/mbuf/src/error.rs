@@ -4,23 +4,30 @@ use core::error::Error;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::config::Class;
+use crate::config::{Class, MJUM16BYTES};
 
 /// A range that does not lie within the packet or chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BoundsError {
     /// First byte asked for.
-    pub offset: usize,
-    /// Bytes asked for.
-    pub len: usize,
+    pub start: usize,
+    /// Behind the last byte asked for, `usize::MAX` if that is no number; `start` if the range was open and begins
+    /// behind the end.
+    pub end: usize,
     /// Bytes there are.
     pub available: usize,
 }
 
 impl fmt::Display for BoundsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BoundsError { offset, len, available } = self;
-        write!(f, "{len} bytes at offset {offset} are outside of {available} bytes")
+        let &BoundsError { start, end, available } = self;
+        if end < start {
+            write!(f, "the range {start}..{end} ends before it begins")
+        } else if start > available {
+            write!(f, "offset {start} is beyond the end of {available} bytes")
+        } else {
+            write!(f, "the range {start}..{end} reaches beyond the end of {available} bytes")
+        }
     }
 }
 
@@ -126,10 +133,18 @@ pub enum OpError {
 
 impl fmt::Display for OpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const CHAIN: usize = u32::MAX as usize;
         match self {
             OpError::Bounds(error) => error.fmt(f),
             OpError::Alloc(error) => error.fmt(f),
-            OpError::TooLong { len, max } => write!(f, "{len} bytes are more than the {max} possible"),
+            OpError::TooLong { len, max } => {
+                let limit = match *max {
+                    MJUM16BYTES => "that the largest buffer holds",
+                    CHAIN => "that a chain may have",
+                    _ => "possible here",
+                };
+                write!(f, "{len} bytes are more than the {max} {limit}")
+            }
             OpError::TooManySegments { needed, max } => {
                 write!(f, "{needed} segments are needed, {max} allowed")
             }

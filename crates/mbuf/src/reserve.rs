@@ -93,7 +93,7 @@ impl Reserve {
     fn cut(mut self, len: usize) -> Result<Run, Refused<Reserve>> {
         let available = self.capacity.min(u32::MAX as usize);
         if len > available {
-            return Err(Refused::new(BoundsError { offset: 0, len, available }, self));
+            return Err(Refused::new(BoundsError { start: 0, end: len, available }, self));
         }
         drop(self.run.cut(len));
         Ok(self.run)
@@ -114,7 +114,7 @@ impl<H: crate::raw::Head> MbufChain<H> {
     /// [`OpError::Bounds`] if the reserve has fewer, [`OpError::TooLong`] over 4 GiB; with the reserve.
     pub fn append_reserve(&mut self, reserve: Reserve, len: usize) -> Result<(), Refused<Reserve>> {
         let refused = if len > reserve.capacity {
-            Err(BoundsError { offset: 0, len, available: reserve.capacity }.into())
+            Err(BoundsError { start: 0, end: len, available: reserve.capacity }.into())
         } else {
             crate::blank::add_lengths(self.len(), len).map(|_| ())
         };

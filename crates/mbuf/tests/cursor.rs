@@ -135,7 +135,7 @@ both_kinds! {
                 let capacity = reserve.capacity();
                 let (before, used) = (built.chain.observe(), in_use(&built.pool));
                 let refused = built.chain.append_reserve(reserve, capacity + 1).unwrap_err();
-                let error = BoundsError { offset: 0, len: capacity + 1, available: capacity };
+                let error = BoundsError { start: 0, end: capacity + 1, available: capacity };
                 assert_eq!((refused.error, refused.input.capacity()), (error.into(), capacity));
                 assert_eq!((built.chain.observe(), in_use(&built.pool)), (before, used));
                 let allocated = built.pool.stats().mbufs.allocations;
@@ -255,7 +255,7 @@ fn a_reserve_becomes_a_packet_or_a_chain_of_any_length_up_to_its_capacity() {
                 assert_empty(pool);
             }
             let (reserve, bytes) = filled(pool, wanted);
-            let error = BoundsError { offset: 0, len: capacity + 1, available: capacity };
+            let error = BoundsError { start: 0, end: capacity + 1, available: capacity };
             let Refused { error: found, input: reserve } = reserve.into_packet(capacity + 1).unwrap_err();
             assert_eq!(found, error.into());
             let Refused { error: found, input: reserve } = reserve.into_chain(capacity + 1).unwrap_err();

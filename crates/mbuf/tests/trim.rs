@@ -9,7 +9,7 @@ both_kinds! {
             let (len, mbufs) = (built.bytes.len(), built.pool.stats().mbufs.current);
             let result = built.chain.trim_front(n);
             if n > len {
-                assert_eq!(result, Err(BoundsError { offset: 0, len: n, available: len }));
+                assert_eq!(result, Err(BoundsError { start: 0, end: n, available: len }));
                 return built.check();
             }
             assert_eq!(result, Ok(()));
@@ -34,7 +34,7 @@ both_kinds! {
             let len = built.bytes.len();
             let result = built.chain.trim_back(n);
             if n > len {
-                assert_eq!(result, Err(BoundsError { offset: 0, len: n, available: len }));
+                assert_eq!(result, Err(BoundsError { start: 0, end: n, available: len }));
                 return built.check();
             }
             assert_eq!(result, Ok(()));

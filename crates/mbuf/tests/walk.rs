@@ -48,11 +48,7 @@ both_kinds! {
 
     fn slices_reads_and_compares_give_the_range<H>() {
         each_range::<H>(|built, range| {
-            let error = BoundsError {
-                offset: range.start,
-                len: range.end.saturating_sub(range.start),
-                available: built.bytes.len(),
-            };
+            let error = BoundsError { start: range.start, end: range.end, available: built.bytes.len() };
             let Some(expected) = built.bytes.get(range.clone()) else {
                 assert_eq!(built.chain.slices(range.clone()).err(), Some(error));
                 assert_eq!(built.chain.range_eq(range.clone(), &[]), Err(error));
@@ -89,7 +85,7 @@ both_kinds! {
                         assert_eq!(out, expected);
                     }
                     None => {
-                        assert_eq!(result, Err(BoundsError { offset: at, len: n, available: len }));
+                        assert_eq!(result, Err(BoundsError { start: at, end: at.saturating_add(n), available: len }));
                         assert_eq!(out, vec![0xee; n]);
                     }
                 }
@@ -212,5 +208,24 @@ fn find_bytes_agrees_with_a_plain_search_of_bytes_that_repeat() {
             }
         }
     }
+    assert_empty(&pool);
+}
+
+#[test]
+#[allow(clippy::reversed_empty_ranges)]
+fn an_error_says_what_is_wrong_with_the_range() {
+    let pool = Pool::new();
+    let mut packet = Packet::from_slice(&pool, &[1; 4]).unwrap();
+    let text = |error: BoundsError| error.to_string();
+    assert_eq!(text(packet.slices(3..1).unwrap_err()), "the range 3..1 ends before it begins");
+    assert_eq!(text(packet.slices(5..).unwrap_err()), "offset 5 is beyond the end of 4 bytes");
+    assert_eq!(text(packet.slices(5..7).unwrap_err()), "offset 5 is beyond the end of 4 bytes");
+    assert_eq!(text(packet.slices(2..=4).unwrap_err()), "the range 2..5 reaches beyond the end of 4 bytes");
+    assert_eq!(text(packet.trim_back(9).unwrap_err()), "the range 0..9 reaches beyond the end of 4 bytes");
+    let long = packet.prepend(20_000).unwrap_err();
+    assert_eq!(long.to_string(), "20000 bytes are more than the 16384 that the largest buffer holds");
+    let long = packet.extend_zeroed(u32::MAX as usize).unwrap_err();
+    assert_eq!(long.to_string(), "4294967299 bytes are more than the 4294967295 that a chain may have");
+    drop(packet);
     assert_empty(&pool);
 }

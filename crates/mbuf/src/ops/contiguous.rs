@@ -147,7 +147,7 @@ impl<H: Head> MbufChain<H> {
             return self.gather(len, None);
         }
         let Some((seg, part)) = Parts::new(self.segs(), start, len).next() else {
-            return Err(BoundsError { offset: start, len, available: total }.into());
+            return Err(BoundsError { start, end: start + len, available: total }.into());
         };
         let missing = len - part.len();
         let shared = self.shared();
