@@ -24,9 +24,13 @@ impl Front {
         Front { inline: crate::raw::inline_headroom(shared.headroom), storage: shared.headroom }
     }
 
-    /// Exactly this many bytes.
-    pub(crate) fn exactly(bytes: usize) -> Front {
-        Front { inline: bytes, storage: bytes }
+    /// Exactly this many bytes, which have to leave room in a buffer.
+    pub(crate) fn exactly(bytes: usize) -> Result<Front, OpError> {
+        let max = MJUM16BYTES - 1;
+        if bytes > max {
+            return Err(OpError::TooLong { len: bytes, max });
+        }
+        Ok(Front { inline: bytes, storage: bytes })
     }
 }
 

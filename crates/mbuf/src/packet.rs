@@ -3,7 +3,7 @@
 use core::ops::Deref;
 
 use crate::blank::{self, Front, Source, add_lengths, blank};
-use crate::config::{Class, MJUM16BYTES};
+use crate::config::Class;
 use crate::error::{AllocError, OpError, Refused};
 use crate::meta::{Flags, MbufType, Meta};
 use crate::pool::Pool;
@@ -68,7 +68,8 @@ impl<H: Head> MbufChain<H> {
         blank::contiguous(pool.shared(), H::HEADER, len, headroom).map(Self::from_mbuf)
     }
 
-    /// A copy of bytes of any number, in as many segments as they need, behind the usual headroom.
+    /// A copy of bytes of any number, in as many segments as they need, behind the usual headroom: 16 bytes if they
+    /// stay inline, otherwise the pool's.
     ///
     /// # Errors
     /// [`OpError::Alloc`]; [`OpError::TooLong`] over 4 GiB.
@@ -79,6 +80,27 @@ impl<H: Head> MbufChain<H> {
     #[doc(alias = "m_devget")]
     pub fn from_slice(pool: &Pool, bytes: &[u8]) -> Result<Self, OpError> {
         Self::from_slices(pool, core::iter::once(bytes))
+    }
+
+    /// As [`from_slice`](Self::from_slice), behind exactly `headroom` bytes, however few the bytes are: for small
+    /// packets that will be encapsulated.
+    ///
+    /// ```
+    /// # use mbuf::{Packet, Pool};
+    /// # let pool = Pool::new();
+    /// let mut ack = Packet::from_slice_with_headroom(&pool, &[0; 40], 96)?;
+    /// ack.prepend(96)?;
+    /// assert_eq!(ack.segment_count(), 1);
+    /// # Ok::<(), mbuf::OpError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`from_slice`](Self::from_slice), and [`OpError::TooLong`] if the headroom is 16 KiB or more.
+    /// # Cost
+    /// As [`from_slice`](Self::from_slice); inline if both are at most [`MHLEN`](crate::MHLEN) bytes (headerless:
+    /// [`MLEN`](crate::MLEN)).
+    pub fn from_slice_with_headroom(pool: &Pool, bytes: &[u8], headroom: usize) -> Result<Self, OpError> {
+        Self::gathered(pool, [bytes], Front::exactly(headroom)?)
     }
 
     /// A copy of several slices, such as `IoSlice`s, one after the other.
@@ -93,8 +115,18 @@ impl<H: Head> MbufChain<H> {
     where
         S: Deref<Target = [u8]>,
     {
+        Self::gathered(pool, slices, Front::default_of(pool.shared()))
+    }
+
+    fn gathered<S>(
+        pool: &Pool,
+        slices: impl IntoIterator<Item = S> + Clone,
+        front: Front,
+    ) -> Result<Self, OpError>
+    where
+        S: Deref<Target = [u8]>,
+    {
         let len = slices.clone().into_iter().try_fold(0, |len, slice| add_lengths(len, slice.len()))?;
-        let front = Front::default_of(pool.shared());
         let mut run = blank(pool.shared(), len, H::HEADER, front)?;
         Source::new(slices).fill(&mut run, len);
         Ok(run.into(PacketHeader::EMPTY, len))
@@ -114,10 +146,7 @@ impl<H: Head> MbufChain<H> {
         mut copy: impl FnMut(usize, &mut [u8]),
     ) -> Result<Self, OpError> {
         add_lengths(len, 0)?;
-        if headroom >= MJUM16BYTES {
-            return Err(OpError::TooLong { len: headroom, max: MJUM16BYTES - 1 });
-        }
-        let mut run = blank(pool.shared(), len, H::HEADER, Front::exactly(headroom))?;
+        let mut run = blank(pool.shared(), len, H::HEADER, Front::exactly(headroom)?)?;
         let mut offset = 0;
         for seg in run.segs_mut() {
             let n = seg.tailroom().min(len - offset);
@@ -186,6 +215,18 @@ impl Packet {
 
     /// As [`from_owner`](Self::from_owner), but the memory may be written while one packet alone holds it.
     ///
+    /// All of the owner's bytes are data at first: trim what is to be headroom or tailroom. What was trimmed is the
+    /// packet's room as long as its storage is not shared; the owner comes back with all its bytes.
+    ///
+    /// ```
+    /// use mbuf::{Packet, Pool};
+    /// let mut packet = Packet::from_owner_mut(&Pool::new(), vec![0u8; 2048])?;
+    /// packet.trim_front(64)?;
+    /// packet.truncate(1500);
+    /// assert_eq!((packet.headroom(), packet.tailroom()), (64, 484));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`from_owner`](Self::from_owner).
     pub fn from_owner_mut<O>(pool: &Pool, owner: O) -> Result<Packet, Refused<O>>
@@ -195,7 +236,10 @@ impl Packet {
         Packet::over_mut(pool.shared(), owner)
     }
 
-    /// Takes back the owner given to [`from_owner`](Self::from_owner) or [`from_owner_mut`](Self::from_owner_mut).
+    /// Takes back the owner given to [`from_owner`](Self::from_owner) or [`from_owner_mut`](Self::from_owner_mut), as
+    /// it is now: with what was written, and without regard to what was trimmed. Metadata and tags are dropped.
+    ///
+    /// `O` has to be the very type that was given, not what it dereferences to.
     ///
     /// # Errors
     /// The packet, if it has several segments, its storage is not external, is shared, or has an owner of another

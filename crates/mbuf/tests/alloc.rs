@@ -89,6 +89,13 @@ both_kinds! {
                 let (a, b) = bytes.split_at(n / 3);
                 let pieces: [&[u8]; 5] = [&[], a, &[], b, &[]];
                 assert_eq!(MbufChain::<H>::from_slices(&pool, pieces).unwrap(), bytes);
+                for exact in [0, 17, 100, 5000, MJUM16BYTES - 1] {
+                    let chain = MbufChain::<H>::from_slice_with_headroom(&pool, &bytes, exact).unwrap();
+                    assert_eq!((chain.check(), chain.headroom()), (Ok(()), exact));
+                    assert_eq!(chain, bytes);
+                }
+                let refused = MbufChain::<H>::from_slice_with_headroom(&pool, &bytes, MJUM16BYTES);
+                assert!(matches!(refused, Err(OpError::TooLong { .. })));
             }
             assert_empty(&pool);
         }

@@ -87,6 +87,9 @@ op! {
     a_failed_split(10): |c| c.split_off(c.len() - 5);
     a_failed_split_at_the_start(10): |c| c.split_off(0);
     a_failed_split_at_the_end(10): |c| c.split_off(c.len());
+    a_failed_split_to_in_the_middle(10): |c| c.split_to(c.len() - 5);
+    a_failed_split_to_the_start(10): |c| c.split_to(0);
+    a_failed_split_to_the_end(10): |c| c.split_to(c.len());
     a_failed_removal(8): |c| if c.len() > 40 { c.remove_range(10..c.len() - 10) } else { Ok(()) };
     a_failed_share(20): |c| c.share();
     a_failed_share_of_a_range(20): |c| c.share_range(5..c.len() - 5);
@@ -198,7 +201,7 @@ fn a_failed_promotion_gives_the_chain_back() {
 fn failed_constructors_keep_nothing() {
     let bytes = vec![5u8; 9000];
     type Make = fn(&Pool, &[u8]) -> Result<Packet, OpError>;
-    let makers: [(Make, usize); 10] = [
+    let makers: [(Make, usize); 11] = [
         (|pool, _| Ok(Packet::new(pool)?), 1),
         (|pool, _| Ok(Packet::with_cluster(pool)?), 2),
         (|pool, _| Ok(Packet::with_class(pool, Class::Jumbo9)?), 2),
@@ -206,6 +209,7 @@ fn failed_constructors_keep_nothing() {
         (|pool, _| Packet::with_headroom(pool, 4000, 9000), 2),
         (|pool, bytes| Packet::from_slice(pool, bytes), 4),
         (|pool, bytes| Packet::from_slices(pool, [bytes, bytes]), 6),
+        (|pool, bytes| Packet::from_slice_with_headroom(pool, bytes, 5000), 4),
         (|pool, bytes| Packet::copy_with(pool, bytes.len(), 5000, |_, place| place.fill(1)), 4),
         (|pool, bytes| Packet::from_trailer(pool, bytes, 3000), 4),
         (|pool, bytes| Reserve::new(pool, bytes.len())?.into_packet(100).map_err(OpError::from), 4),

@@ -39,6 +39,24 @@ both_kinds! {
         });
     }
 
+    fn split_to_returns_the_bytes_in_front_of_the_cut<H>() {
+        each_offset::<H>(|built, at| {
+            let mbufs = built.pool.stats().mbufs.allocations;
+            let Ok(mut front) = built.chain.split_to(at) else {
+                assert!(at > built.bytes.len());
+                return built.check();
+            };
+            assert!(built.pool.stats().mbufs.allocations - mbufs <= 1);
+            assert_eq!((front.check(), built.chain.check()), (Ok(()), Ok(())));
+            assert_eq!(front, built.bytes[..at]);
+            assert_eq!(built.chain, built.bytes[at..]);
+            Built::check_header(&front);
+            Built::check_header(&built.chain);
+            front.append(std::mem::replace(&mut built.chain, mbuf::MbufChain::new(&built.pool).unwrap())).unwrap();
+            assert_eq!(front, built.bytes);
+        });
+    }
+
     fn parts_put_together_again_are_the_whole<H>() {
         each_offset::<H>(|built, at| {
             if at > built.bytes.len() {
@@ -152,4 +170,23 @@ fn many_cuts_of_one_cluster_give_it_back_once() {
     assert_eq!(packet.first_segment().storage_kind(), StorageKind::Cluster(Class::Cluster));
     drop(packet);
     assert_empty(&pool);
+}
+
+#[test]
+fn the_packet_that_is_cut_keeps_its_own_tags_whichever_part_it_is() {
+    use mbuf_testkit::Private;
+    const LABEL: Label = Built::<mbuf::Header>::LABEL;
+    let pool = Pool::new();
+    for at in [0, 100, 300, 500] {
+        let shape = Shape::of([(200, Storage::Own(Class::Cluster)), (300, Storage::Own(Class::Cluster))]);
+        let mut packet = shape.build::<mbuf::Header>(&pool).chain;
+        packet.set_tag(Private(2));
+        let front = packet.split_to(at).unwrap();
+        assert_eq!((packet.tag(), packet.tag()), (Some(&LABEL), Some(&Private(2))));
+        assert_eq!((front.tag(), front.tag::<Private>()), (Some(&LABEL), None));
+        drop(packet);
+        assert_eq!(front.len(), at);
+        drop(front);
+        assert_empty(&pool);
+    }
 }

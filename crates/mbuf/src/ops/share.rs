@@ -3,7 +3,6 @@
 use core::ops::RangeBounds;
 
 use crate::blank::{Front, Parts, Source, add_lengths, blank, describe, inline_capacity, resolve};
-use crate::config::MJUM16BYTES;
 use crate::error::OpError;
 use crate::raw::{Head, MbufChain, Run, StorageKind};
 
@@ -111,10 +110,7 @@ impl<H: Head> MbufChain<H> {
     /// As [`duplicate`](Self::duplicate), and [`OpError::TooLong`] if the headroom is 16 KiB or more.
     #[doc(alias = "m_dup_pkt")]
     pub fn duplicate_with_headroom(&self, headroom: usize) -> Result<Self, OpError> {
-        if headroom >= MJUM16BYTES {
-            return Err(OpError::TooLong { len: headroom, max: MJUM16BYTES - 1 });
-        }
-        self.duplicate_behind(Front::exactly(headroom))
+        self.duplicate_behind(Front::exactly(headroom)?)
     }
 
     fn duplicate_behind(&self, front: Front) -> Result<Self, OpError> {

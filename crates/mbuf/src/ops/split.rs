@@ -47,6 +47,36 @@ impl<H: Head> MbufChain<H> {
         Ok(tail.into(header, total - at))
     }
 
+    /// Cuts off all bytes in front of `at` and returns them; this keeps the rest. Either part may be empty.
+    ///
+    /// ```text
+    /// before      [abc]─[defg]─[hi]
+    /// returned    [abc]─[de  ]
+    /// self at 5         [  fg]─[hi]
+    /// ```
+    ///
+    /// As with [`split_off`](Self::split_off), the returned packet has the same metadata and flags and copies of the
+    /// tags, and this one keeps its own.
+    ///
+    /// ```
+    /// # use mbuf::{Packet, Pool};
+    /// let mut packet = Packet::from_slice(&Pool::new(), b"headerpayload")?;
+    /// let header = packet.split_to(6)?;
+    /// assert_eq!((header == b"header", packet == b"payload"), (true, true));
+    /// # Ok::<(), mbuf::OpError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`split_off`](Self::split_off).
+    /// # Cost
+    /// As [`split_off`](Self::split_off).
+    pub fn split_to(&mut self, at: usize) -> Result<Self, OpError> {
+        let mut front = self.split_off(at)?;
+        core::mem::swap(self, &mut front);
+        self.swap_tags(&mut front);
+        Ok(front)
+    }
+
     /// Takes what a cut at `at` needs, so that the first segment behind it can carry a header if asked.
     fn border(&self, at: usize, header: bool) -> Result<Border, OpError> {
         let total = self.total();

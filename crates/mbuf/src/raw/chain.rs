@@ -520,6 +520,19 @@ impl<H: Head> MbufChain<H> {
         self.first().copied_header().ok_or(OpError::Tag)
     }
 
+    /// Exchanges the tags of two packets.
+    pub(crate) fn swap_tags(&mut self, other: &mut Self) {
+        let tagged = |chain: &Self| H::HEADER && chain.first().header().tags.is_some();
+        if !tagged(self) && !tagged(other) {
+            return;
+        }
+        for mbuf in [self.first_mut(), other.first_mut()] {
+            mbuf.mark();
+        }
+        let (mine, theirs) = (self.first_mut().header_mut(), other.first_mut().header_mut());
+        core::mem::swap(&mut mine.tags, &mut theirs.tags);
+    }
+
     /// Takes the chain apart.
     pub(crate) fn into_run(self) -> (Run, PacketHeader) {
         let this = ManuallyDrop::new(self);
