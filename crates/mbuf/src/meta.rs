@@ -6,9 +6,9 @@ use core::fmt;
 ///
 /// The library carries these fields and gives them no meaning of its own. Sharing, duplicating and splitting copy
 /// them; concatenation keeps those of the first packet.
-///
-/// # Invariants
-/// 1. There is no padding: where a header was, inline data comes to lie, and that is initialised memory.
+//
+// Invariant:
+// 1. There is no padding: where a header was, inline data comes to lie, and that is initialised memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct Meta {

@@ -68,6 +68,26 @@ impl Reserve {
     }
 
     /// The memory as `IoSliceMut`s, for vectored reads.
+    ///
+    /// ```
+    /// use std::io::{self, IoSliceMut, Read};
+    /// use mbuf::{OpError, Packet, Pool, Reserve};
+    ///
+    /// /// What one read gives, of at most 9000 bytes; no bytes are the end.
+    /// fn receive(pool: &Pool, from: &mut impl Read) -> io::Result<Packet> {
+    ///     let mut reserve = Reserve::new(pool, 9000)?;
+    ///     let mut room: Vec<IoSliceMut> = reserve.io_slices_mut().collect();
+    ///     let n = from.read_vectored(&mut room)?;
+    ///     Ok(reserve.into_packet(n).map_err(OpError::from)?)
+    /// }
+    ///
+    /// let mut wire = &[7; 6000][..];
+    /// let packet = receive(&Pool::new(), &mut wire)?;
+    /// assert_eq!(packet, [7; 6000]);
+    /// # Ok::<(), io::Error>(())
+    /// ```
+    ///
+    /// [`MbufChain::io_slices`] is the way out.
     #[cfg(feature = "std")]
     pub fn io_slices_mut(&mut self) -> impl Iterator<Item = std::io::IoSliceMut<'_>> {
         self.slices_mut().map(std::io::IoSliceMut::new)

@@ -150,6 +150,33 @@ impl<H: Head> MbufChain<H> {
 
     /// The segments as `IoSlice`s, for vectored writes.
     ///
+    /// ```
+    /// use std::io::{self, IoSlice, Write};
+    /// use mbuf::{OpError, Packet, Pool};
+    ///
+    /// /// Writes all of a packet, in as many calls as it takes.
+    /// fn send(mut packet: Packet, to: &mut impl Write) -> io::Result<()> {
+    ///     while !packet.is_empty() {
+    ///         // writev(2) takes 1024 at a time.
+    ///         let slices: Vec<IoSlice> = packet.io_slices().take(1024).collect();
+    ///         match to.write_vectored(&slices)? {
+    ///             0 => return Err(io::ErrorKind::WriteZero.into()),
+    ///             n => packet.trim_front(n).map_err(OpError::from)?,
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    ///
+    /// let mut packet = Packet::from_slice(&Pool::new(), b"payload")?;
+    /// packet.prepend_slice(b"header ")?;
+    /// let mut wire = Vec::new();
+    /// send(packet, &mut wire)?;
+    /// assert_eq!(wire, b"header payload");
+    /// # Ok::<(), io::Error>(())
+    /// ```
+    ///
+    /// [`Reserve::io_slices_mut`](crate::Reserve::io_slices_mut) is the way in.
+    ///
     /// # BSD
     /// `m_mbuftouio`.
     #[cfg(feature = "std")]

@@ -191,7 +191,18 @@ impl<H: Head> MbufChain<H> {
         }
     }
 
-    /// The bytes of a range, to be written, one slice per segment; `None` if some are shared or read-only.
+    /// The bytes of a range, to be written, one slice per segment; `None` if some are shared or read-only, which after
+    /// [`make_unique_range`](Self::make_unique_range) none is.
+    ///
+    /// ```
+    /// # use mbuf::{Packet, Pool};
+    /// let mut packet = Packet::from_slice(&Pool::new(), &[1; 5000])?;
+    /// let mirror = packet.share()?;
+    /// packet.make_unique_range(10..4500)?;
+    /// packet.slices_mut(10..4500)?.into_iter().flatten().for_each(|slice| slice.fill(2));
+    /// assert_eq!((packet.read_array(9)?, mirror.read_array(9)?), ([1, 2], [1, 1]));
+    /// # Ok::<(), mbuf::OpError>(())
+    /// ```
     ///
     /// # Errors
     /// [`BoundsError`](crate::BoundsError) if the range lies outside.

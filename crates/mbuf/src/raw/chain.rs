@@ -66,12 +66,15 @@ impl Head for Header {
 /// from the first byte of the chain. No segment is empty, except that a chain of zero bytes is one empty segment.
 /// A chain holds at most `u32::MAX` bytes.
 ///
-/// # Invariants
-/// 1. The pointer is to a live mbuf that this value owns with all that follow along `next`, which ends in null;
-///    their `next_packet` is null.
-/// 2. With `H::HEADER`, exactly the first mbuf has a packet header, whose `len` is the sum of the windows and whose
-///    `tail` is the last mbuf (or which is fresh, and then there is one mbuf of length zero). Otherwise none has.
-/// 3. No window but that of a single mbuf is empty.
+/// Chains of several pools may be joined: each mbuf goes back to the pool it came from. What an operation needs it
+/// takes from the pool of the chain's first segment.
+//
+// Invariants:
+// 1. The pointer is to a live mbuf that this value owns with all that follow along `next`, which ends in null; their
+//    `next_packet` is null.
+// 2. With `H::HEADER`, exactly the first mbuf has a packet header, whose `len` is the sum of the windows and whose
+//    `tail` is the last mbuf (or which is fresh, and then there is one mbuf of length zero). Otherwise none has.
+// 3. No window but that of a single mbuf is empty.
 #[repr(transparent)]
 pub struct MbufChain<H: Head>(pub(super) NonNull<RawMbuf>, PhantomData<H>);
 
