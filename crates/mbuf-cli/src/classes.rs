@@ -1,6 +1,6 @@
 //! The classes of buffers, and what they are called.
 
-use mbuf::{AllocError, ClassStats, PoolStats, Resource};
+use mbuf::{AllocCause, AllocError, ClassStats, PoolStats, Resource};
 
 /// How many classes there are.
 pub(crate) const COUNT: usize = 5;
@@ -61,8 +61,8 @@ pub(crate) const CLASSES: [Class; COUNT] = [
 /// Says which limit an allocation met and how to raise it, or that there was no memory.
 pub(crate) fn explain(error: &AllocError) -> String {
     let class = CLASSES.iter().find(|class| class.resource == error.resource);
-    match (error.limit, class) {
-        (Some(limit), Some(Class { option, .. })) => {
+    match (error.cause, class) {
+        (AllocCause::Limit(limit), Some(Class { option, .. })) => {
             format!("limit {option} {limit} reached, raise it")
         }
         _ => error.to_string(),
@@ -75,9 +75,11 @@ mod tests {
 
     #[test]
     fn a_limit_is_told_from_want_of_memory() {
-        let resource = Resource::Storage(mbuf::Class::Jumbo9);
-        let limited = AllocError { resource, limit: Some(7) };
-        assert_eq!(explain(&limited), "limit --jumbo-9k 7 reached, raise it");
-        assert_eq!(explain(&AllocError { resource, limit: None }), "no memory for 9 KiB clusters");
+        let get = |pool: mbuf::Pool| mbuf::Packet::with_class(&pool, mbuf::Class::Jumbo9).unwrap_err();
+        let limited = get(mbuf::Pool::builder().jumbo_9k(0).build().unwrap());
+        assert_eq!(explain(&limited), "limit --jumbo-9k 0 reached, raise it");
+        let no_memory = mbuf::Arena::new(Box::leak(Box::default()));
+        let dry = get(mbuf::Pool::builder().pages(no_memory).build().unwrap());
+        assert_eq!(explain(&dry), "no memory for mbufs");
     }
 }

@@ -27,7 +27,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 
-use crate::depot::{Hold, Stock};
+use crate::depot::Stock;
 use crate::group::{Kin, Moving};
 use crate::head::Object;
 use crate::keg::Cause;
@@ -44,6 +44,22 @@ pub(crate) enum Found {
 
 /// Most objects of other zones that are taken apart at a time.
 const RAID: usize = 32;
+
+/// Several zones held.
+struct HeldAll<'a>(&'a [Arc<Core>]);
+
+impl<'a> HeldAll<'a> {
+    fn new(zones: &'a [Arc<Core>]) -> Self {
+        zones.iter().for_each(|zone| core::mem::forget(zone.depot.hold()));
+        HeldAll(zones)
+    }
+}
+
+impl Drop for HeldAll<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|zone| zone.depot.release());
+    }
+}
 
 impl Core {
     /// Whether this zone has slots for objects of that one, in its objects or instead of them.
@@ -68,7 +84,7 @@ impl Core {
             let kin;
             let moving = self.kin.moving();
             kin = self.kin.helpers(self, cause);
-            let _held: Vec<Hold<'_>> = kin.iter().chain([self]).map(|zone| zone.depot.hold()).collect();
+            let _held = (self.depot.hold(), HeldAll::new(&kin));
             for zone in kin.iter().chain([self]) {
                 zone.collect(&moving);
             }

@@ -436,9 +436,8 @@ impl Core {
     /// Moves every cached object, whoever's, to the depot.
     pub(crate) fn collect(&self, _: &Moving<'_>) {
         let _held = self.depot.hold();
-        let caches = self.caches.lock().caches.clone();
         let mut objects = Vec::new();
-        collect_all(caches.iter().map(Arc::as_ref), &mut objects, false);
+        collect_all(self.caches.lock().caches.iter().map(Arc::as_ref), &mut objects, false);
         let mut stock = self.depot.stock.lock();
         debug_assert!(objects.is_empty() || !stock.closed, "a closed zone has no cached objects");
         stock.loose.append(&mut objects);

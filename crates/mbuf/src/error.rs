@@ -64,14 +64,24 @@ impl fmt::Display for Resource {
 pub struct AllocError {
     /// What ran out.
     pub resource: Resource,
-    /// The pool's limit on it, in buffers, if that is what was reached.
-    pub limit: Option<usize>,
-    /// The pool's budget for all buffers, in bytes, if that is what was reached.
-    pub budget: Option<usize>,
-    /// Others wait for what is free.
-    pub(crate) waiters: bool,
+    /// Why.
+    pub cause: AllocCause,
     /// Which pool.
     pub(crate) pool: PoolId,
+}
+
+/// Why a pool had nothing to give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AllocCause {
+    /// The limit on this kind of buffer, in buffers, is in use.
+    Limit(usize),
+    /// The budget for all buffers, in bytes, is in use.
+    Budget(usize),
+    /// The page source is dry.
+    Memory,
+    /// Others wait for what is free, and this call would wait behind them.
+    Waiters,
 }
 
 /// Names a pool within the process.
@@ -88,15 +98,16 @@ impl PoolId {
 
 impl fmt::Display for AllocError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.limit, self.budget) {
-            (Some(limit), _) => {
-                write!(f, "no {} are free: the pool's limit of {limit} is in use", self.resource)
+        let what = self.resource;
+        match self.cause {
+            AllocCause::Limit(limit) => {
+                write!(f, "no {what} are free: the pool's limit of {limit} is in use")
             }
-            (_, Some(budget)) => {
-                write!(f, "no {} are free: the pool's budget of {budget} bytes is in use", self.resource)
+            AllocCause::Budget(bytes) => {
+                write!(f, "no {what} are free: the pool's budget of {bytes} bytes is in use")
             }
-            (None, None) if self.waiters => write!(f, "others wait for the free {}", self.resource),
-            (None, None) => write!(f, "no memory for {}", self.resource),
+            AllocCause::Memory => write!(f, "no memory for {what}"),
+            AllocCause::Waiters => write!(f, "others wait for the {what} that are free"),
         }
     }
 }

@@ -120,7 +120,7 @@ pub use check::Corruption;
 pub use config::{Class, MCLBYTES, MHLEN, MINCLSIZE, MJUM9BYTES, MJUM16BYTES, MJUMPAGESIZE, MLEN, MSIZE};
 #[cfg(feature = "std")]
 pub use cursor::{Reader, Writer};
-pub use error::{AllocError, BoundsError, BuildError, OpError, Refused, Resource, Shortage};
+pub use error::{AllocCause, AllocError, BoundsError, BuildError, OpError, Refused, Resource, Shortage};
 #[cfg(feature = "bytes")]
 pub use interop::Appender;
 #[cfg(all(unix, feature = "std"))]

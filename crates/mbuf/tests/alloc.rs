@@ -1,8 +1,8 @@
 //! Making packets and chains, limits, and what the pool counts.
 
 use mbuf::{
-    BuildError, Chain, Class, MHLEN, MINCLSIZE, MJUM16BYTES, MLEN, MbufChain, OpError, Packet, Pool,
-    Resource, StorageKind,
+    AllocCause, BuildError, Chain, Class, MHLEN, MINCLSIZE, MJUM16BYTES, MLEN, MbufChain, OpError, Packet,
+    Pool, Resource, StorageKind,
 };
 use mbuf_testkit::{Hold, assert_empty, both_kinds, in_use, pattern};
 
@@ -168,7 +168,7 @@ fn a_limit_is_exact_and_the_error_names_it() {
             let held: Vec<Packet> = (0..limit).map(|_| Packet::with_class(&pool, class).unwrap()).collect();
             let denied = pool.stats().class(class).denied;
             let error = Packet::with_class(&pool, class).unwrap_err();
-            assert_eq!((error.resource, error.limit), (Resource::Storage(class), Some(limit)));
+            assert_eq!((error.resource, error.cause), (Resource::Storage(class), AllocCause::Limit(limit)));
             if class != Class::Cluster {
                 assert_eq!(pool.stats().class(class).denied, denied + 1);
             }
@@ -179,7 +179,7 @@ fn a_limit_is_exact_and_the_error_names_it() {
         }
         let mut held: Vec<Packet> = (0..10).map(|_| Packet::new(&pool).unwrap()).collect();
         let error = Packet::new(&pool).unwrap_err();
-        assert_eq!((error.resource, error.limit, error.budget), (Resource::Mbuf, Some(10), None));
+        assert_eq!((error.resource, error.cause), (Resource::Mbuf, AllocCause::Limit(10)));
         assert_eq!(Packet::with_cluster(&pool).unwrap_err(), error);
         assert_eq!(Packet::with_class(&pool, Class::Page).unwrap_err(), error);
         assert!(error.to_string().contains("10"), "{error}");
@@ -350,7 +350,7 @@ fn pages_may_come_from_mappings_or_from_an_arena() {
                 Err(error) => break error,
             }
         };
-        assert_eq!(error.limit, None);
+        assert_eq!(error.cause, AllocCause::Memory);
         assert!(held.len() > 100, "{}", held.len());
         drop(held);
         assert_empty(pool);

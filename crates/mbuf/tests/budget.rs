@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use mbuf::{Class, OpError, Packet, Pool};
+use mbuf::{AllocCause, Class, OpError, Packet, Pool};
 use mbuf_testkit::{Rng, assert_empty, scaled};
 
 /// What a buffer of a class is charged with, its mbuf included.
@@ -37,7 +37,7 @@ fn the_budget_is_exact_whatever_class_the_free_buffers_are_of() {
             let all: Vec<_> = (0..fit).map(|_| Packet::with_class(&pool, class).unwrap()).collect();
             // What is left may do for an mbuf, but not for a buffer.
             let error = Packet::with_class(&pool, class).unwrap_err();
-            assert_eq!((error.limit, error.budget), (None, Some(3 * each)), "{class:?}");
+            assert_eq!(error.cause, AllocCause::Budget(3 * each), "{class:?}");
             assert!(error.to_string().contains("budget of"), "{error}");
             drop(all);
             // All of it rests in caches now; other classes get it all the same.
@@ -141,7 +141,10 @@ fn an_operation_refused_by_the_budget_has_changed_nothing() {
     let mut packet = Packet::from_slice(&pool, &[7; 3000]).unwrap();
     let before = packet.segment_count();
     let error = packet.extend_from_slice(&[8; 3000]).unwrap_err();
-    assert!(matches!(error, OpError::Alloc(error) if error.budget.is_some()), "{error}");
+    assert!(
+        matches!(error, OpError::Alloc(error) if matches!(error.cause, AllocCause::Budget(_))),
+        "{error}"
+    );
     assert_eq!(packet, [7; 3000][..]);
     assert_eq!(packet.segment_count(), before);
     packet.check().unwrap();

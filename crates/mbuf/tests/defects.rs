@@ -19,8 +19,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mbuf::{
-    AllocError, Chain, Class, Flags, Header, MHLEN, MLEN, MbufType, Meta, OpError, Packet, PacketQueue, Pool,
-    ReclaimKind, Reserve, Resource, StorageKind, Wait,
+    AllocCause, AllocError, Chain, Class, Flags, Header, MHLEN, MLEN, MbufType, Meta, OpError, Packet,
+    PacketQueue, Pool, ReclaimKind, Reserve, Resource, StorageKind, Wait,
 };
 use mbuf_testkit::{
     Built, Drops, Hold, Label, Observe, Refusing, Shape, Sticky, Storage, assert_empty, for_every_failure,
@@ -387,7 +387,7 @@ fn b26_gathering_fails_with_its_cause_and_loses_no_data() {
     let error = Packet::from_slices(&pool, slices).unwrap_err();
     assert!(matches!(
         error,
-        OpError::Alloc(AllocError { resource: Resource::Storage(_), limit: Some(_), .. })
+        OpError::Alloc(AllocError { resource: Resource::Storage(_), cause: AllocCause::Limit(_), .. })
     ));
     assert_empty(&pool);
     // The slices are still there for another try.
@@ -696,7 +696,7 @@ fn b49_b50_b51_each_limit_is_its_own_exactly_and_zero_means_none() {
     let pool = Pool::builder().clusters(3).jumbo_9k(0).build().unwrap();
     assert_eq!(Hold::all_but(&pool, Resource::Storage(Class::Cluster), 0).len(), 3);
     let none = Packet::with_class(&pool, Class::Jumbo9).unwrap_err();
-    assert_eq!((none.resource, none.limit), (Resource::Storage(Class::Jumbo9), Some(0)));
+    assert_eq!((none.resource, none.cause), (Resource::Storage(Class::Jumbo9), AllocCause::Limit(0)));
     let stats = pool.stats();
     assert_eq!((stats.clusters.limit, stats.jumbo_9k.limit, stats.jumbo_16k.limit), (Some(3), Some(0), None));
     assert_eq!(stats.mbufs.limit, None);

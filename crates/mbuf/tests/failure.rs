@@ -6,8 +6,8 @@
 use std::cell::RefCell;
 
 use mbuf::{
-    AllocError, Bare, Chain, Class, Header, MbufChain, OpError, Packet, PacketQueue, Pool, Refused, Reserve,
-    Resource,
+    AllocCause, AllocError, Bare, Chain, Class, Header, MbufChain, OpError, Packet, PacketQueue, Pool,
+    Refused, Reserve, Resource,
 };
 use mbuf_testkit::{Built, Failures, Kind, Observe, Shape, Storage, assert_empty, for_every_failure};
 
@@ -260,8 +260,8 @@ fn errors_name_what_ran_out() {
     for_every_failure(
         |_| (),
         |pool, ()| {
-            Packet::with_class(pool, Class::Page).inspect_err(|&AllocError { resource, limit, .. }| {
-                seen.borrow_mut().push((resource, limit.is_some()));
+            Packet::with_class(pool, Class::Page).inspect_err(|&AllocError { resource, cause, .. }| {
+                seen.borrow_mut().push((resource, cause != AllocCause::Memory));
             })
         },
     );

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use mbuf::{Class, Packet, Pool, ReclaimKind, Resource, Wait};
+use mbuf::{AllocCause, Class, Packet, Pool, ReclaimKind, Resource, Wait};
 use mbuf_testkit::{assert_empty, scaled};
 
 fn clusters(pool: &Pool, n: usize) -> Vec<Packet> {
@@ -65,9 +65,9 @@ fn a_reservation_that_cannot_be_met_takes_nothing() {
     let pool = Pool::builder().clusters(10).mbufs(12).build().unwrap();
     let held = clusters(&pool, 6);
     let error = pool.reservation("rx").clusters(5).build().unwrap_err();
-    assert_eq!((error.resource, error.limit), (Resource::Storage(Class::Cluster), Some(10)));
+    assert_eq!((error.resource, error.cause), (Resource::Storage(Class::Cluster), AllocCause::Limit(10)));
     let error = pool.reservation("rx").clusters(4).mbufs(3).build().unwrap_err();
-    assert_eq!((error.resource, error.limit), (Resource::Mbuf, Some(12)));
+    assert_eq!((error.resource, error.cause), (Resource::Mbuf, AllocCause::Limit(12)));
     drop(clusters(&pool, 4));
     let rx = pool.reservation("rx").clusters(4).mbufs(2).build().unwrap();
     assert!(Packet::new(&pool).is_err());

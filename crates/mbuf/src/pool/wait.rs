@@ -17,7 +17,7 @@ use mbuf_zone::{Ticket, WaitQueue};
 use super::stats::Counter;
 use super::{Pool, Shared};
 use crate::config::Class;
-use crate::error::{AllocError, Resource, Shortage};
+use crate::error::{AllocCause, AllocError, Resource, Shortage};
 
 /// How long an operation waits for buffers (`M_NOWAIT`, `M_WAITOK`): see [`Pool::wait`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,10 +56,10 @@ impl Want {
     }
 
     fn of(error: &AllocError) -> Self {
-        match (error.limit, error.resource) {
-            (Some(_), Resource::Mbuf) => Want::Mbufs,
-            (Some(_), Resource::Storage(class)) => Want::Buffers(class),
-            (_, Resource::External) | (None, _) => Want::Anything,
+        match (error.cause, error.resource) {
+            (AllocCause::Limit(_), Resource::Mbuf) => Want::Mbufs,
+            (AllocCause::Limit(_), Resource::Storage(class)) => Want::Buffers(class),
+            _ => Want::Anything,
         }
     }
 
@@ -284,7 +284,7 @@ impl<T, E: Shortage, F: FnMut() -> Result<T, E>> Attempts<F, E> {
                 self.place = None;
                 return Poll::Ready(result);
             };
-            let want = if lack.waiters {
+            let want = if lack.cause == AllocCause::Waiters {
                 // They may be gone by now.
                 let Some(want) = Want::of_waiters(&lack, &self.pool.shared().family.waiting) else {
                     continue;

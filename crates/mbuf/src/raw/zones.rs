@@ -28,7 +28,7 @@ use super::lane;
 use super::mbuf::{self, Mbuf, RawMbuf};
 use super::storage::{self, External, Storage};
 use crate::config::{Class, MCLBYTES};
-use crate::error::{AllocError, OpError, Refused, Resource};
+use crate::error::{AllocCause, AllocError, OpError, Refused, Resource};
 use crate::pool::{Family, OpCounters};
 
 /// Everything the mbufs of a pool share. It lives as long as a handle of the pool or any of its buffers.
@@ -334,13 +334,14 @@ impl Shared {
 
     #[cold]
     pub(crate) fn dry(&self, resource: Resource, cause: Cause) -> AllocError {
-        AllocError {
-            resource,
-            limit: (cause == Cause::Limit).then(|| self.zone(resource).limit()).flatten(),
-            budget: (cause == Cause::Budget).then(|| self.family.group.budget()).flatten(),
-            waiters: cause == Cause::Waiters,
-            pool: self.family.id,
-        }
+        // A limit that was lifted meanwhile is none any more.
+        let cause = match cause {
+            Cause::Limit => self.zone(resource).limit().map(AllocCause::Limit),
+            Cause::Budget => self.family.group.budget().map(AllocCause::Budget),
+            Cause::Waiters => Some(AllocCause::Waiters),
+            _ => None,
+        };
+        AllocError { resource, cause: cause.unwrap_or(AllocCause::Memory), pool: self.family.id }
     }
 
     /// An empty mbuf with inline storage (`m_get`, `m_gethdr`).
