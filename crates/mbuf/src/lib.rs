@@ -86,6 +86,7 @@
 //!
 //! - `std` (default): caches per thread, cursors with `std::io` traits, `mmap` pages. Without it the crate is
 //!   `no_std` and needs `alloc`; use [`Pool::cache`] for speed.
+//! - `pressure` (Linux): [`Pool::watch_pressure`], to give memory back when the system is short of it.
 //! - `bytes`: `Buf` for packets, `BufMut`, and conversions from and to `Bytes` without copying.
 //!
 //! # What it does not have
@@ -128,6 +129,8 @@ pub use mbuf_zone::Mmap;
 pub use mbuf_zone::{Arena, Heap, PageSource};
 pub use meta::{Flags, MbufType, Meta};
 pub use pool::{ClassStats, OpStats, Pool, PoolBuilder, PoolCache, PoolStats};
+#[cfg(all(target_os = "linux", feature = "pressure"))]
+pub use pool::{PressureTrigger, PressureWatch};
 pub use pool::{ReclaimGuard, ReclaimKind, ReservationBuilder, Wait, WaitFuture};
 pub use queue::{IntoIter, PacketQueue, QueueFull};
 pub use raw::{Bare, Chain, Head, Header, MbufChain, Packet, StorageKind};

@@ -2,6 +2,8 @@
 
 mod cache;
 mod family;
+#[cfg(all(target_os = "linux", feature = "pressure"))]
+mod pressure;
 mod reclaim;
 mod reservation;
 mod stats;
@@ -15,6 +17,8 @@ use mbuf_zone::{Heap, PageSource};
 
 pub use cache::PoolCache;
 pub(crate) use family::Family;
+#[cfg(all(target_os = "linux", feature = "pressure"))]
+pub use pressure::{PressureTrigger, PressureWatch};
 pub(crate) use reclaim::Reclaim;
 pub use reclaim::{ReclaimGuard, ReclaimKind};
 pub use reservation::ReservationBuilder;
@@ -120,12 +124,7 @@ impl Pool {
     /// Gives all free buffers, whichever thread's cache they are in, and all empty slabs back to the page source.
     /// Returns the bytes given back.
     pub fn trim(&self) -> usize {
-        let shared = self.shared();
-        // Pairs first: they give their clusters back.
-        shared.packets.trim()
-            + shared.mbufs.trim()
-            + shared.clusters.iter().map(|zone| zone.trim()).sum::<usize>()
-            + shared.external.trim()
+        self.shared().trim()
     }
 
     /// A cache of the pool's hot buffers that the caller owns: for hot loops, and where there are no thread-locals.

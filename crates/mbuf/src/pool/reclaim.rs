@@ -158,9 +158,13 @@ impl Pool {
     /// Tells the pool that the system is short of memory: runs all reclaim hooks, then [trims](Pool::trim) the pool. Returns
     /// the bytes given back to the system.
     pub fn low_memory(&self) -> usize {
-        self.shared().family.reclaim.run(ReclaimKind::Memory);
-        self.trim()
+        low_memory(self.shared())
     }
+}
+
+pub(super) fn low_memory(shared: &Shared) -> usize {
+    shared.family.reclaim.run(ReclaimKind::Memory);
+    shared.trim()
 }
 
 /// Unregisters a [reclaim hook](Pool::on_reclaim) when dropped. A run that has begun may still call it once.

@@ -314,6 +314,12 @@ impl Shared {
         shared
     }
 
+    pub(crate) fn trim(&self) -> usize {
+        // Pairs first: they give their clusters back.
+        let clusters = |shared: &Self| shared.clusters.iter().map(RawZone::trim).sum::<usize>();
+        self.packets.trim() + self.mbufs.trim() + clusters(self) + self.external.trim()
+    }
+
     /// Ends the zones; what is out stays usable and keeps the pool's memory until it comes back.
     pub(crate) fn close(&self) {
         self.packets.close();
