@@ -15,7 +15,7 @@ use super::{Pool, Shared};
 /// When the system counts as short of memory: when tasks waited for memory for so long within a window.
 ///
 /// See `Documentation/accounting/psi.rst` of the kernel. The default watches the whole system,
-/// `/proc/pressure/memory`, for 150 ms within a second in which some task stalled.
+/// `/proc/pressure/memory`, for 150 ms within two seconds in which some task stalled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PressureTrigger {
     /// The file of the system or of a control group: `memory.pressure` in its directory.
@@ -24,7 +24,7 @@ pub struct PressureTrigger {
     pub full: bool,
     /// Time stalled, 1 µs or more.
     pub stall: Duration,
-    /// The window, 500 ms to 10 s; processes without privilege may use multiples of 2 s.
+    /// The window, 500 ms to 10 s; without `CAP_SYS_RESOURCE`, a multiple of 2 s.
     pub window: Duration,
 }
 
@@ -34,7 +34,7 @@ impl Default for PressureTrigger {
             file: PathBuf::from("/proc/pressure/memory"),
             full: false,
             stall: Duration::from_millis(150),
-            window: Duration::from_secs(1),
+            window: Duration::from_secs(2),
         }
     }
 }
