@@ -14,14 +14,17 @@ pub(crate) struct Front {
     pub(crate) inline: usize,
     /// Bytes in front if it has storage.
     pub(crate) storage: usize,
+    /// Most bytes that a packet's first segment may hold inline.
+    pub(crate) data: usize,
 }
 
 impl Front {
-    pub(crate) const NONE: Front = Front { inline: 0, storage: 0 };
+    pub(crate) const NONE: Front = Front { inline: 0, storage: 0, data: MHLEN };
 
     /// What the pool gives by default.
     pub(crate) fn default_of(shared: &Shared) -> Front {
-        Front { inline: crate::raw::inline_headroom(shared.headroom), storage: shared.headroom }
+        let room = &shared.tuning.room;
+        Front { inline: room.link(), storage: room.header(), data: room.data() }
     }
 
     /// Exactly this many bytes, which have to leave room in a buffer.
@@ -30,7 +33,7 @@ impl Front {
         if bytes > max {
             return Err(OpError::TooLong { len: bytes, max });
         }
-        Ok(Front { inline: bytes, storage: bytes })
+        Ok(Front { inline: bytes, storage: bytes, ..Front::NONE })
     }
 }
 
@@ -55,7 +58,8 @@ pub(crate) fn blank(shared: &Shared, len: usize, header: bool, front: Front) -> 
 
 /// One empty segment, with room for `len` bytes unless they are more than a page.
 fn blank_one(shared: &Shared, len: usize, header: bool, front: Front) -> Result<Mbuf, AllocError> {
-    if front.inline.saturating_add(len) <= inline_capacity(header) {
+    let inline = !header || len <= front.data;
+    if inline && front.inline.saturating_add(len) <= inline_capacity(header) {
         let mut mbuf = shared.inline(header)?;
         mbuf.place(front.inline);
         return Ok(mbuf);

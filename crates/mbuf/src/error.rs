@@ -45,6 +45,12 @@ pub enum Resource {
     External,
 }
 
+impl From<Class> for Resource {
+    fn from(class: Class) -> Self {
+        Resource::Storage(class)
+    }
+}
+
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -45,6 +45,8 @@
 //! | [`Segment`] | a view of one mbuf | `struct mbuf` |
 //! | [`Reserve`] | memory for bytes that are still to come | result of `m_getm2` |
 //! | [`Meta`], [`Tag`] | what a packet carries beside its bytes | `m_pkthdr`, `m_tag(9)` |
+//! | [`Tunables`], [`Preset`] | a pool's settings by name, from code, environment or file | `loader.conf(5)`, `maxusers` |
+//! | [`Sysctl`] | all settings and counters of a pool by name | `sysctl(3)` |
 //!
 //! Packets and chains are one generic type, [`MbufChain`], with one set of operations.
 //!
@@ -115,7 +117,9 @@ mod queue;
 mod raw;
 mod reserve;
 mod segment;
+mod sysctl;
 mod tag;
+mod tune;
 
 pub use check::Corruption;
 pub use config::{Class, MCLBYTES, MHLEN, MINCLSIZE, MJUM9BYTES, MJUM16BYTES, MJUMPAGESIZE, MLEN, MSIZE};
@@ -128,7 +132,7 @@ pub use interop::Appender;
 pub use mbuf_zone::Mmap;
 pub use mbuf_zone::{Arena, Heap, PageSource};
 pub use meta::{Flags, MbufType, Meta};
-pub use pool::{ClassStats, OpStats, Pool, PoolBuilder, PoolCache, PoolStats};
+pub use pool::{ClassStats, HookGuard, LimitChange, OpStats, Pool, PoolBuilder, PoolCache, PoolStats};
 #[cfg(all(target_os = "linux", feature = "pressure"))]
 pub use pool::{PressureTrigger, PressureWatch};
 pub use pool::{ReclaimGuard, ReclaimKind, ReservationBuilder, Wait, WaitFuture};
@@ -136,4 +140,9 @@ pub use queue::{IntoIter, PacketQueue, QueueFull};
 pub use raw::{Bare, Chain, Head, Header, MbufChain, Packet, StorageKind};
 pub use reserve::Reserve;
 pub use segment::{Segment, SegmentMut};
+pub use sysctl::{Access, Node, Reading, Sysctl, Unit};
 pub use tag::{Tag, TagCopy};
+pub use tune::{
+    Adjustment, LimitPolicy, Origin, Preset, Resolved, Rule, SettingError, SettingErrors, Tunable, Tunables,
+    Value,
+};

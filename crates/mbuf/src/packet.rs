@@ -27,7 +27,7 @@ impl<H: Head> MbufChain<H> {
     #[doc(alias = "MGETHDR")]
     pub fn new(pool: &Pool) -> Result<Self, AllocError> {
         let mut mbuf = pool.shared().inline(H::HEADER)?;
-        mbuf.place(Front::default_of(pool.shared()).inline);
+        mbuf.place(pool.shared().tuning.room.link());
         Ok(Self::from_fresh(mbuf))
     }
 

@@ -8,8 +8,6 @@
 //! | B12 double free | a packet is moved when it is freed: using it again does not compile; B12 below checks reuse |
 //! | B40 tracking tree unlocked | there is no tracking tree yet (debug aids are a later issue) |
 //! | B42 counters falsely shared | a matter of layout, not of behaviour: counters lie beside each thread's magazines |
-//! | B45 limit change races | limits are set when a pool is made and do not change yet (as above) |
-//! | B52 limit check uses the old limit | as B45 |
 //! | B58 recycled buffers show old contents | zeroing on free is a policy of a later issue; B58 below checks that |
 //! | | what is promised to be zero is |
 
@@ -19,8 +17,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mbuf::{
-    AllocCause, AllocError, Chain, Class, Flags, Header, MHLEN, MLEN, MbufType, Meta, OpError, Packet,
-    PacketQueue, Pool, ReclaimKind, Reserve, Resource, StorageKind, Wait,
+    AllocCause, AllocError, Chain, Class, Flags, Header, LimitPolicy, MHLEN, MLEN, MbufType, Meta, OpError,
+    Packet, PacketQueue, Pool, Preset, ReclaimKind, Reserve, Resource, Rule, StorageKind, Tunable, Tunables,
+    Wait,
 };
 use mbuf_testkit::{
     Built, Drops, Hold, Label, Observe, Refusing, Shape, Sticky, Storage, assert_empty, for_every_failure,
@@ -659,6 +658,60 @@ fn b44_freeing_packets_while_clusters_are_short_drains_no_cache() {
 }
 
 #[test]
+fn b45_setters_at_once_do_not_lose_a_limit() {
+    let mut tunables = Tunables::new();
+    tunables.set(Tunable::Policy, LimitPolicy::GrowOnly).unwrap();
+    tunables.set(Tunable::Clusters, 1_usize).unwrap();
+    let pool = Pool::builder().tunables(&tunables).unwrap().build().unwrap();
+    let rounds = scaled(2000, 50);
+    // Each takes a step up from what it reads. Two that read the same cannot both be accepted, nor one that is late.
+    let accepted: usize = thread::scope(|scope| {
+        let step = || {
+            (0..rounds)
+                .filter(|_| {
+                    let current = pool.limit(Class::Cluster).unwrap();
+                    pool.set_limit(Class::Cluster, current + 1).is_ok()
+                })
+                .count()
+        };
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(step)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(pool.limit(Class::Cluster), Some(1 + accepted));
+    assert!(accepted >= rounds, "a thread that is alone is accepted every time");
+}
+
+#[test]
+fn b46_b48_tunables_are_computed_in_64_bits_and_nonsense_is_refused() {
+    let mut tunables = Tunables::from(Preset::FreeBsd);
+    for nonsense in ["-1", "0", "-9223372036854775808", "9223372036854775807", "18446744073709551616"] {
+        assert!(tunables.set_text("kern.maxusers", nonsense).is_err(), "{nonsense}");
+        assert!(tunables.set_text("kern.ipc.nmbclusters", nonsense).is_err(), "{nonsense}");
+        assert!(tunables.set_text("kern.ipc.nmbufs", nonsense).is_err(), "{nonsense}");
+    }
+    assert_eq!(tunables, Tunables::from(Preset::FreeBsd));
+    if cfg!(target_pointer_width = "64") {
+        // 64 times this does not fit into 32 bits, nor does any limit in bytes.
+        tunables.set(Tunable::MaxUsers, 1_u64 << 30).unwrap();
+        let resolved = tunables.resolve().unwrap();
+        assert_eq!(resolved.limit(Class::Cluster.into()), Some((64 << 30) + 1024));
+        assert_eq!(resolved.bytes(Class::Cluster.into()), Some(((64 << 30) + 1024) * 2048));
+        assert_eq!(resolved.limit(Resource::Mbuf), Some(2 * ((64 << 30) + 1024)));
+        // The most there may be passes, and neither formula nor rule overflows on it.
+        for preset in Preset::ALL {
+            let most = (isize::MAX as u64 / 2048).to_string();
+            let mut tunables = Tunables::from(preset);
+            tunables.set_text("kern.ipc.nmbclusters", &most).unwrap();
+            match tunables.resolve() {
+                Ok(resolved) => assert!(resolved.total_bytes().is_none_or(|bytes| bytes > 1 << 63)),
+                // An eighth of them, of eight times the size and more.
+                Err(errors) => assert!(errors.iter().all(|e| matches!(e.rule, Rule::TooLarge { .. }))),
+            }
+        }
+    }
+}
+
+#[test]
 fn b46_b48_limits_of_any_size_are_kept_as_they_are() {
     for n in [0, 1, u32::MAX as usize, 1 << 40, usize::MAX] {
         let builder = Pool::builder().mbufs(n).clusters(n).jumbo_pages(n).jumbo_9k(n).jumbo_16k(n);
@@ -705,6 +758,37 @@ fn b49_b50_b51_each_limit_is_its_own_exactly_and_zero_means_none() {
         let pool = Pool::builder().mbufs(limit).build().unwrap();
         assert_eq!(pool.stats().mbufs.limit, Some(limit), "no rounding");
         assert_eq!(Hold::all_but(&pool, Resource::Mbuf, 0).len(), limit);
+    }
+    assert_empty(&pool);
+}
+
+#[test]
+fn b49_jumbo_limits_follow_a_cluster_limit_that_was_set() {
+    let mut tunables = Tunables::from(Preset::FreeBsd);
+    tunables.set(Tunable::Clusters, 8000_usize).unwrap();
+    tunables.set(Tunable::Jumbo9k, 7_usize).unwrap();
+    let pool = Pool::builder().tunables(&tunables).unwrap().build().unwrap();
+    assert_eq!(Class::ALL.map(|class| pool.limit(class)), [8000, 4000, 7, 1000].map(Some));
+    assert_eq!(pool.limit(Resource::Mbuf), Some(16_000), "and mbufs follow, too");
+}
+
+#[test]
+fn b51_b52_a_new_limit_is_compared_and_returned_as_it_will_be() {
+    let mut tunables = Tunables::from(Preset::FreeBsd);
+    tunables.set(Tunable::Clusters, 100_usize).unwrap();
+    // Just enough: 100 + 50 + 25 + 12.
+    tunables.set(Tunable::Mbufs, 187_usize).unwrap();
+    let pool = Pool::builder().tunables(&tunables).unwrap().build().unwrap();
+    // With the limit as it is there are mbufs enough; with the new one there are not.
+    let error = pool.set_limit(Class::Cluster, 101).unwrap_err();
+    assert!(matches!(error.rule, Rule::FewMbufs { least: 188, mbufs: 187, .. }), "{error}");
+    assert_eq!(pool.limit(Class::Cluster), Some(100));
+    assert_eq!(pool.set_limit(Resource::Mbuf, 188), Ok(Some(188)));
+    assert_eq!(pool.set_limit(Class::Cluster, 101), Ok(Some(101)));
+    for odd in [103, 107, 1009] {
+        assert_eq!(pool.set_limit(Resource::Mbuf, 2 * odd + 1), Ok(Some(2 * odd + 1)));
+        assert_eq!(pool.set_limit(Class::Cluster, odd), Ok(Some(odd)), "no rounding");
+        assert_eq!(Hold::all_but(&pool, Resource::Storage(Class::Cluster), 0).len(), odd);
     }
     assert_empty(&pool);
 }

@@ -1,8 +1,10 @@
 //! Fewer segments, or others.
 
+use mbuf_zone::Cause;
+
 use crate::blank::{Front, Source, absorb, blank, contiguous, describe, inline_capacity};
 use crate::config::{Class, MJUM16BYTES, MJUMPAGESIZE};
-use crate::error::OpError;
+use crate::error::{OpError, Resource};
 use crate::raw::{Head, MbufChain, Run};
 
 /// Other segments for the same bytes.
@@ -33,7 +35,12 @@ impl<H: Head> MbufChain<H> {
         // Headroom must not cost a segment.
         let spare = fewest * MJUMPAGESIZE - total.min(fewest * MJUMPAGESIZE);
         front.storage = front.storage.min(spare & !7);
-        let run = blank(shared, total, H::HEADER, front).inspect_err(|_| ops.defrag_failures.add(1))?;
+        let run = if shared.tuning.defrag_failures.strikes() {
+            Err(shared.dry(Resource::Mbuf, Cause::Memory))
+        } else {
+            blank(shared, total, H::HEADER, front)
+        };
+        let run = run.inspect_err(|_| ops.defrag_failures.add(1))?;
         ops.defrag_packets.add(1);
         ops.defrag_bytes.add(total);
         self.replace_all(run, total);

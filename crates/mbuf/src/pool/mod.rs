@@ -2,11 +2,14 @@
 
 mod cache;
 mod family;
+mod hooks;
+mod limits;
 #[cfg(all(target_os = "linux", feature = "pressure"))]
 mod pressure;
 mod reclaim;
 mod reservation;
 mod stats;
+mod tuning;
 mod wait;
 
 use alloc::string::String;
@@ -17,6 +20,9 @@ use mbuf_zone::{Heap, PageSource};
 
 pub use cache::PoolCache;
 pub(crate) use family::Family;
+pub use hooks::HookGuard;
+pub use limits::LimitChange;
+use limits::{Control, Rules};
 #[cfg(all(target_os = "linux", feature = "pressure"))]
 pub use pressure::{PressureTrigger, PressureWatch};
 pub(crate) use reclaim::Reclaim;
@@ -24,13 +30,15 @@ pub use reclaim::{ReclaimGuard, ReclaimKind};
 pub use reservation::ReservationBuilder;
 pub(crate) use stats::OpCounters;
 pub use stats::{ClassStats, OpStats, PoolStats};
+pub(crate) use tuning::{Room, Tuning};
 pub use wait::{Wait, WaitFuture};
 pub(crate) use wait::{Waiting, Want};
 
-use crate::config::{Class, MCLBYTES};
+use crate::config::{Class, LINK_HEADER, MHLEN};
 use crate::error::BuildError;
 use crate::raw::zones::Limits;
 pub(crate) use crate::raw::zones::Shared;
+use crate::tune::{MAX_HEADROOM, Resolved, SettingErrors, Tunable, Tunables};
 
 /// A pool of mbufs, clusters and external-storage records.
 ///
@@ -61,11 +69,14 @@ pub(crate) use crate::raw::zones::Shared;
 pub struct Pool(Arc<Handle>);
 
 /// The last handle closes the pool.
-struct Handle(Arc<Shared>);
+struct Handle {
+    shared: Arc<Shared>,
+    control: Arc<Control>,
+}
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.close();
+        self.shared.close();
     }
 }
 
@@ -76,28 +87,49 @@ impl Pool {
         Self::make(Settings::default())
     }
 
+    /// A pool as the environment of the process says, over the global allocator; without limits if it says nothing.
+    /// See [`Tunables`] for the names of variables.
+    ///
+    /// # Errors
+    /// Everything that is wrong in it.
+    #[cfg(feature = "std")]
+    pub fn from_env() -> Result<Self, SettingErrors> {
+        let mut tunables = Tunables::new();
+        tunables.read_env()?;
+        Ok(Self::make(Self::builder().tunables(&tunables)?.settings))
+    }
+
     /// Settings, to be changed and built.
     pub fn builder() -> PoolBuilder {
         PoolBuilder { settings: Settings::default() }
     }
 
     fn make(settings: Settings) -> Self {
-        let Settings { name, headroom, limits, source, locked } = settings;
-        Pool(Arc::new(Handle(Shared::new(name, headroom, limits, source, locked))))
+        let Settings { name, room: [link, header, data], defrag_failures, rules, limits, source, locked } =
+            settings;
+        let tuning = Tuning { room: Room::new(link, header, data), ..Tuning::default() };
+        tuning.defrag_failures.set(defrag_failures);
+        let shared = Shared::new(name, tuning, limits, source, locked);
+        Pool(Arc::new(Handle { shared, control: Arc::new(Control::new(rules)) }))
     }
 
     /// A pool over another one's kegs.
     fn over(parent: &Pool, name: String) -> Self {
-        Pool(Arc::new(Handle(parent.shared().child(name))))
+        let (shared, control) = (parent.shared().child(name), parent.0.control.clone());
+        Pool(Arc::new(Handle { shared, control }))
     }
 
     #[inline(always)]
     pub(crate) fn shared(&self) -> &Shared {
-        &self.0.0
+        &self.0.shared
+    }
+
+    fn control(&self) -> &Control {
+        &self.0.control
     }
 
     fn downgrade(&self) -> Weak<Shared> {
-        Arc::downgrade(&self.0.0)
+        Arc::downgrade(&self.0.shared)
     }
 
     /// Changes the bytes that all mbufs and buffers of the pool may take together, in use or cached; `None` is no
@@ -118,7 +150,7 @@ impl Pool {
 
     /// Bytes that constructors leave in front of the data in a cluster.
     pub fn headroom(&self) -> usize {
-        self.shared().headroom
+        self.shared().tuning.room.header()
     }
 
     /// Gives all free buffers, whichever thread's cache they are in, and all empty slabs back to the page source.
@@ -149,7 +181,10 @@ impl fmt::Debug for Pool {
 #[derive(Clone)]
 struct Settings {
     name: String,
-    headroom: usize,
+    /// Bytes in front of inline data and of storage; bytes kept inline.
+    room: [usize; 3],
+    defrag_failures: u32,
+    rules: Rules,
     limits: Limits,
     source: Arc<dyn PageSource>,
     locked: bool,
@@ -159,7 +194,9 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             name: String::from("mbuf"),
-            headroom: 64,
+            room: [LINK_HEADER, 64, MHLEN],
+            defrag_failures: 0,
+            rules: Rules::default(),
             limits: Limits::default(),
             source: Arc::new(Heap),
             locked: false,
@@ -178,6 +215,27 @@ impl PoolBuilder {
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.settings.name = name.into();
         self
+    }
+
+    /// Takes limits, headroom and rules from tunables: all of them, set there or not. What is set on this builder
+    /// afterwards replaces a value of theirs, and nothing follows it any more.
+    ///
+    /// # Errors
+    /// Every rule between them that is broken.
+    pub fn tunables(mut self, tunables: &Tunables) -> Result<Self, SettingErrors> {
+        let resolved: Resolved = tunables.resolve()?;
+        let number = |tunable| resolved.number(tunable);
+        // What is not set follows `max_linkhdr` when that changes.
+        let data = tunables.get(Tunable::DataLen).map_or(MHLEN, |_| number(Tunable::DataLen));
+        self.settings.room = [number(Tunable::LinkHeader), number(Tunable::Header), data];
+        self.settings.defrag_failures = number(Tunable::DefragFailures) as u32;
+        self.settings.limits = Limits { budget: self.settings.limits.budget, ..resolved.limits() };
+        self.settings.rules = Rules {
+            preset: resolved.preset(),
+            policy: resolved.policy(),
+            users: resolved.value(Tunable::MaxUsers).number(),
+        };
+        Ok(self)
     }
 
     /// Mbufs that may be in use, with or without storage. Default: no limit.
@@ -228,10 +286,10 @@ impl PoolBuilder {
     ///
     /// Packets that are small enough to be inline (up to 88 bytes) leave 16, whatever is set here: if they will be
     /// encapsulated, use [`with_headroom`](crate::MbufChain::with_headroom) or
-    /// [`copy_with`](crate::MbufChain::copy_with).
+    /// [`copy_with`](crate::MbufChain::copy_with); or set [`Tunable::LinkHeader`] or [`Tunable::DataLen`].
     #[doc(alias = "max_linkhdr")]
     pub fn headroom(mut self, bytes: usize) -> Self {
-        self.settings.headroom = bytes;
+        self.settings.room = [bytes.min(LINK_HEADER), bytes, MHLEN];
         self
     }
 
@@ -253,7 +311,7 @@ impl PoolBuilder {
     /// # Errors
     /// [`BuildError`], if the settings contradict each other.
     pub fn build(self) -> Result<Pool, BuildError> {
-        let (asked, max) = (self.settings.headroom, MCLBYTES / 2);
+        let (asked, max) = (self.settings.room[1], MAX_HEADROOM);
         if asked > max {
             return Err(BuildError::Headroom { asked, max });
         }
@@ -263,10 +321,11 @@ impl PoolBuilder {
 
 impl fmt::Debug for PoolBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { name, headroom, limits, locked, .. } = &self.settings;
+        let Settings { name, room, limits, rules, locked, .. } = &self.settings;
         f.debug_struct("PoolBuilder")
             .field("name", name)
-            .field("headroom", headroom)
+            .field("headroom", &room[1])
+            .field("rules", rules)
             .field("limits", limits)
             .field("locked", locked)
             .finish_non_exhaustive()

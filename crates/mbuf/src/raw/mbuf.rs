@@ -33,7 +33,7 @@ use mbuf_zone::raw::{self, Head, Object};
 use super::lane;
 use super::storage::{self, Storage, StorageKind};
 use super::zones::Shared;
-use crate::config::{Class, HEADER_OFFSET, LINK_HEADER, MHLEN, MLEN, MSIZE, PLAIN_OFFSET};
+use crate::config::{Class, HEADER_OFFSET, MHLEN, MLEN, MSIZE, PLAIN_OFFSET};
 use crate::error::OpError;
 use crate::meta::Meta;
 use crate::tag::TagList;
@@ -979,11 +979,6 @@ pub(super) unsafe fn fini(object: Object) -> Option<Object> {
     let raw = unsafe { object.as_ptr::<RawMbuf>().as_ref() };
     let storage = NonNull::new(raw.storage.replace(ptr::null_mut()))?;
     Some(Object::new(storage.cast()))
-}
-
-/// Bytes a small inline packet leaves in front, of the `headroom` asked for.
-pub(crate) fn inline_headroom(headroom: usize) -> usize {
-    headroom.min(LINK_HEADER)
 }
 
 /// Breaks mbufs on purpose, to see that `check` finds it.

@@ -12,7 +12,7 @@ pub(crate) mod zones;
 
 pub use chain::{Bare, Chain, Head, Header, MbufChain, Packet};
 pub(crate) use chain::{PacketList, Run, Segs, Trash};
-pub(crate) use mbuf::{Edit, Mbuf, PacketHeader, RawMbuf, inline_headroom};
+pub(crate) use mbuf::{Edit, Mbuf, PacketHeader, RawMbuf};
 pub use storage::StorageKind;
 
 /// The zone lanes of a pool's objects (`mbuf_zone::raw::LANES`).

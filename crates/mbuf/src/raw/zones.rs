@@ -29,12 +29,12 @@ use super::mbuf::{self, Mbuf, RawMbuf};
 use super::storage::{self, External, Storage};
 use crate::config::{Class, MCLBYTES};
 use crate::error::{AllocCause, AllocError, OpError, Refused, Resource};
-use crate::pool::{Family, OpCounters};
+use crate::pool::{Family, OpCounters, Tuning};
 
 /// Everything the mbufs of a pool share. It lives as long as a handle of the pool or any of its buffers.
 pub(crate) struct Shared {
     pub(crate) name: String,
-    pub(crate) headroom: usize,
+    pub(crate) tuning: Tuning,
     pub(crate) mbufs: RawZone,
     pub(crate) packets: RawZone,
     pub(crate) clusters: [RawZone; 4],
@@ -233,22 +233,22 @@ fn magazine(bytes: usize) -> usize {
 impl Shared {
     pub(crate) fn new(
         name: String,
-        headroom: usize,
+        tuning: Tuning,
         limits: Limits,
         source: Arc<dyn PageSource>,
         locked: bool,
     ) -> Arc<Self> {
         let family = Family::new(locked);
         family.group.set_budget(limits.budget);
-        Self::make(name, headroom, family, Origin::New(limits, source))
+        Self::make(name, tuning, family, Origin::New(limits, source))
     }
 
     /// A pool over the kegs of this one.
     pub(crate) fn child(&self, name: String) -> Arc<Self> {
-        Self::make(name, self.headroom, self.family.clone(), Origin::Over(self))
+        Self::make(name, self.tuning.again(), self.family.clone(), Origin::Over(self))
     }
 
-    fn make(name: String, headroom: usize, family: Arc<Family>, origin: Origin<'_>) -> Arc<Self> {
+    fn make(name: String, tuning: Tuning, family: Arc<Family>, origin: Origin<'_>) -> Arc<Self> {
         let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
             let pooled = || Pooled(weak.clone());
             let settings = |bytes| Settings {
@@ -298,17 +298,7 @@ impl Shared {
             };
             let is_root = matches!(origin, Origin::New(..));
             let ops = OpCounters::default();
-            Shared {
-                name,
-                headroom,
-                mbufs,
-                packets,
-                clusters,
-                external,
-                ops,
-                family: family.clone(),
-                is_root,
-            }
+            Shared { name, tuning, mbufs, packets, clusters, external, ops, family: family.clone(), is_root }
         });
         family.join(&shared);
         shared
@@ -330,6 +320,7 @@ impl Shared {
         self.external.close();
     }
 
+    /// Where something is allocated, and its limit kept.
     pub(crate) fn zone(&self, resource: Resource) -> &RawZone {
         match resource {
             Resource::Mbuf => &self.mbufs,
@@ -364,8 +355,8 @@ impl Shared {
     #[inline(always)]
     pub(crate) fn paired(&self) -> Result<Mbuf, AllocError> {
         match self.packets.get::<{ lane::PACKET }>() {
-            // SAFETY: an object of the packet zone, at rest, just handed out; pools have no more headroom than fits.
-            Ok(object) => Ok(unsafe { Mbuf::paired(object, self.headroom) }),
+            // SAFETY: an object of the packet zone, at rest, just handed out; the room has no more in front than fits (`Room`, invariant 1).
+            Ok(object) => Ok(unsafe { Mbuf::paired(object, self.tuning.room.header()) }),
             Err(cause) => Err(self.pair_missing(cause)),
         }
     }
@@ -462,7 +453,7 @@ impl LocalZones {
     pub(crate) fn paired(&mut self, shared: &Shared) -> Result<Mbuf, AllocError> {
         match self.packets.get() {
             // SAFETY: an object of the packet zone, at rest, just handed out.
-            Ok(object) => Ok(unsafe { Mbuf::paired(object, shared.headroom) }),
+            Ok(object) => Ok(unsafe { Mbuf::paired(object, shared.tuning.room.header()) }),
             Err(cause) => Err(shared.pair_missing(cause)),
         }
     }

@@ -1,0 +1,93 @@
+//! Functions of the program that the pool calls.
+
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::fmt;
+
+use mbuf_zone::raw::Mutex;
+
+/// Hooks in the order in which they were registered.
+pub(crate) struct Registry<F: ?Sized>(Mutex<List<F>>);
+
+struct List<F: ?Sized> {
+    next: u64,
+    hooks: Vec<(u64, Arc<F>)>,
+}
+
+impl<F: ?Sized + Send + Sync + 'static> Registry<F> {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Registry(Mutex::new(List { next: 0, hooks: Vec::new() })))
+    }
+
+    pub(crate) fn register(self: &Arc<Self>, hook: Arc<F>) -> HookGuard {
+        let mut list = self.0.lock();
+        let id = list.next;
+        list.next += 1;
+        list.hooks.push((id, hook));
+        let registry = Arc::downgrade(self);
+        HookGuard { registry, id }
+    }
+
+    /// Calls every hook that is registered now, without a lock. If one panics the others are called all the same,
+    /// and then the first panic goes on.
+    pub(crate) fn each(&self, call: impl Fn(&F)) {
+        let hooks: Vec<Arc<F>> = self.0.lock().hooks.iter().map(|(_, hook)| hook.clone()).collect();
+        #[cfg(feature = "std")]
+        {
+            use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+            let calls = hooks.iter().map(|hook| catch_unwind(AssertUnwindSafe(|| call(hook))));
+            // All of them, then the first that failed.
+            let panics: Vec<_> = calls.filter_map(Result::err).collect();
+            if let Some(panic) = panics.into_iter().next() {
+                resume_unwind(panic);
+            }
+        }
+        #[cfg(not(feature = "std"))]
+        hooks.iter().for_each(|hook| call(hook));
+    }
+}
+
+trait Unregister: Send + Sync {
+    fn unregister(&self, id: u64);
+}
+
+impl<F: ?Sized + Send + Sync + 'static> Unregister for Registry<F> {
+    fn unregister(&self, id: u64) {
+        let mut list = self.0.lock();
+        let place = list.hooks.iter().position(|&(known, _)| known == id);
+        let hook = place.map(|place| list.hooks.remove(place));
+        // What the hook owns is the program's: not dropped with the lock held.
+        drop(list);
+        drop(hook);
+    }
+}
+
+/// Unregisters a hook when it is dropped. A call that another thread has begun may still go on then.
+///
+/// It does not keep the pool alive.
+#[must_use = "dropping it unregisters the hook"]
+pub struct HookGuard {
+    registry: Weak<dyn Unregister>,
+    id: u64,
+}
+
+impl HookGuard {
+    /// Leaves the hook registered for as long as the pool has handles.
+    pub fn keep(mut self) {
+        self.registry = Weak::<Registry<()>>::new();
+    }
+}
+
+impl Drop for HookGuard {
+    fn drop(&mut self) {
+        if let Some(registry) = self.registry.upgrade() {
+            registry.unregister(self.id);
+        }
+    }
+}
+
+impl fmt::Debug for HookGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HookGuard").finish_non_exhaustive()
+    }
+}
