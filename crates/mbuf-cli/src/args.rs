@@ -19,6 +19,9 @@ pub(crate) enum Command {
     /// Run a capture through a pool and stages, and report packets, time and memory.
     #[command(after_help = stage::help() + ENDING, allow_negative_numbers = true)]
     Replay(ReplayArgs),
+    /// Print the settings and counters of a pool by name, or check a configuration and print what it would give.
+    #[command(after_help = SYSCTL_ENDING)]
+    Sysctl(SysctlArgs),
 }
 
 /// What `mbufctl replay` is told.
@@ -81,6 +84,45 @@ pub(crate) struct ReplayArgs {
     pub(crate) jumbo_16k: Option<u32>,
 }
 
+/// What `mbufctl sysctl` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SysctlArgs {
+    /// Names to print, with those under them; or settings to make.
+    #[arg(value_name = "NAME|NAME=VALUE")]
+    pub(crate) names: Vec<String>,
+
+    /// Print everything. On when nothing else is asked for.
+    #[arg(short, long)]
+    pub(crate) all: bool,
+
+    /// Print descriptions instead of values.
+    #[arg(short, long)]
+    pub(crate) describe: bool,
+
+    /// Read settings from a file like loader.conf(5), check them, and print the limits they give.
+    #[arg(short, long = "file", value_name = "CONFIG")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Read settings from the environment (MBUF_NMBCLUSTERS and so on).
+    #[arg(short, long)]
+    pub(crate) env: bool,
+
+    /// Begin with the formulas and rules of a system: dragonfly, freebsd or netbsd.
+    #[arg(short, long, value_name = "SYSTEM", value_parser = preset)]
+    pub(crate) preset: Option<mbuf::Preset>,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn preset(name: &str) -> Result<mbuf::Preset, String> {
+    mbuf::Preset::named(name).ok_or_else(|| {
+        let names: Vec<&str> = mbuf::Preset::ALL.iter().map(|preset| preset.name()).collect();
+        format!("it is one of {}", names.join(", "))
+    })
+}
+
 impl ReplayArgs {
     /// The stages that are named, in order.
     pub(crate) fn stages(&self) -> Vec<StageSpec> {
@@ -105,6 +147,22 @@ Exit status:
   130, 143  ended early by SIGINT or SIGTERM; what was done until then is written and reported
 ";
 
+const SYSCTL_ENDING: &str = "
+Settings are made in this order: preset, files, environment, NAME=VALUE; the last one counts. What is not set follows
+what is.
+
+Examples:
+  mbufctl sysctl -d                                      all names, with descriptions
+  mbufctl sysctl -f pool.conf                            what is wrong with a configuration, or what it gives
+  mbufctl sysctl --preset freebsd kern.maxusers=64 -f pool.conf --json
+  mbufctl sysctl --preset netbsd kern.ipc.nmbufs kern.ipc.mbstat
+
+Exit status:
+  0  all went well
+  1  a setting is refused, or a name is unknown or cannot be read
+  2  the arguments make no sense
+";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,7 +176,7 @@ mod tests {
     #[test]
     fn stages_keep_their_order() {
         let line = ["mbufctl", "replay", "--stage", "vxlan,fragment:1280", "--stage", "reassemble", "file"];
-        let Command::Replay(args) = Args::try_parse_from(line).unwrap().command;
+        let Command::Replay(args) = Args::try_parse_from(line).unwrap().command else { panic!("{line:?}") };
         let stages: Vec<String> = args.stages().iter().map(ToString::to_string).collect();
         assert_eq!(stages, ["vxlan", "fragment:1280", "reassemble"]);
     }

@@ -1,8 +1,9 @@
-//! `mbufctl`: pushes captures through mbufs and shows what happened.
+//! `mbufctl`: pushes captures through mbufs and shows what happened, and shows the settings of pools.
 //!
 //! ```text
 //!   args ─▶ replay: capture ─▶ pool ─▶ stages ─▶ proof, output ─▶ report, chart
-//!                                       └ wire: headers across segments
+//!      │                                └ wire: headers across segments
+//!      └──▶ sysctl: preset, files, environment, arguments ─▶ tunables ─▶ pool ─▶ names and values
 //! ```
 //!
 //! Exit status: 0 when all went well (frames dropped by a small pool are a warning), 1 when the capture is damaged,
@@ -16,6 +17,7 @@ mod classes;
 mod embedded;
 mod replay;
 mod stage;
+mod sysctl;
 mod wire;
 
 use std::io::{self, ErrorKind, Write};
@@ -26,8 +28,10 @@ use clap::Parser;
 use args::{Args, Command};
 
 fn main() -> ExitCode {
-    let Args { command: Command::Replay(args) } = Args::parse();
-    let outcome = replay::run(&args);
+    let outcome = match Args::parse().command {
+        Command::Replay(args) => replay::run(&args),
+        Command::Sysctl(args) => sysctl::run(&args),
+    };
     for message in &outcome.messages {
         complain(message);
     }

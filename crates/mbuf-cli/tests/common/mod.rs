@@ -72,7 +72,8 @@ pub(crate) fn replay_stdin(args: &[&str], input: &[u8]) -> Ran {
     ran(child.wait_with_output().unwrap())
 }
 
-fn ran(output: Output) -> Ran {
+/// What a process left.
+pub(crate) fn ran(output: Output) -> Ran {
     Ran {
         status: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
