@@ -58,6 +58,8 @@ pub enum Unit {
     Bytes,
     /// Events since the pool was made.
     Events,
+    /// Milliseconds.
+    Milliseconds,
     /// Just a number.
     Number,
     /// A word.
@@ -205,7 +207,12 @@ enum Source {
 fn unit(tunable: Tunable) -> Unit {
     match tunable {
         Tunable::Preset | Tunable::Policy => Unit::Word,
-        Tunable::LinkHeader | Tunable::ProtocolHeader | Tunable::Header | Tunable::DataLen => Unit::Bytes,
+        Tunable::Wait => Unit::Milliseconds,
+        Tunable::Memory
+        | Tunable::LinkHeader
+        | Tunable::ProtocolHeader
+        | Tunable::Header
+        | Tunable::DataLen => Unit::Bytes,
         _ if tunable.resource().is_some() => Unit::Buffers,
         _ => Unit::Number,
     }
@@ -217,6 +224,7 @@ impl fmt::Display for Unit {
             Unit::Buffers => "buffers",
             Unit::Bytes => "bytes",
             Unit::Events => "events",
+            Unit::Milliseconds => "milliseconds",
             Unit::Number => "number",
             Unit::Word => "word",
             Unit::Table => "table",
@@ -290,7 +298,25 @@ macro_rules! class {
                 concat!("requests for ", $what, " that failed"),
                 |stats| stats.$field.denied,
             ),
+            counter(
+                concat!("kern.ipc.mbuf.", $name, ".reserved"),
+                Unit::Buffers,
+                concat!($what, " that are kept for one use"),
+                |stats| stats.$field.reserved as u64,
+            ),
         ]
+    };
+}
+
+/// A counter of those that waited for a kind of buffers.
+macro_rules! waited {
+    ($name:literal, $field:ident, $what:literal) => {
+        counter(
+            concat!("kern.ipc.mbuf.", $name, ".waited"),
+            Unit::Events,
+            concat!("requests that waited for ", $what),
+            |stats| stats.$field.waited,
+        )
     };
 }
 
@@ -310,6 +336,11 @@ static COUNTERS: &[&[Counter]] = &[
     &class!("jumbo16", jumbo_16k, "16 KiB clusters"),
     &class!("external", external, "buffers of external storage"),
     &[
+        waited!("mbuf", mbufs, "mbufs"),
+        waited!("cluster", clusters, "2 KiB clusters"),
+        waited!("jumbop", jumbo_page, "4 KiB clusters"),
+        waited!("jumbo9", jumbo_9k, "9 KiB clusters"),
+        waited!("jumbo16", jumbo_16k, "16 KiB clusters"),
         counter("kern.ipc.mbstat.m_mbufs", Unit::Buffers, "mbufs in use, all of them", |s| {
             s.mbufs.current as u64
         }),
@@ -328,6 +359,25 @@ static COUNTERS: &[&[Counter]] = &[
             "requests for buffers of any kind that failed",
             denied,
         ),
+        counter(
+            "kern.ipc.mbstat.m_wait",
+            Unit::Events,
+            "requests for buffers of any kind that waited",
+            waited,
+        ),
+        counter("kern.ipc.mbstat.m_drain", Unit::Events, "runs of the reclaim hooks", |s| s.reclaims),
+        counter("kern.ipc.mbuf.reclaim_panics", Unit::Events, "reclaim hooks that panicked", |s| {
+            s.reclaim_panics
+        }),
+        counter(
+            "kern.ipc.mbuf.memory_waited",
+            Unit::Events,
+            "requests that waited for bytes, not buffers",
+            |s| s.memory_waited,
+        ),
+        counter("kern.ipc.mbuf.bytes.charged", Unit::Bytes, "bytes charged to kern.ipc.maxmbufmem", |s| {
+            s.budget_charged as u64
+        }),
         counter("kern.ipc.mbstat.m_mcfail", Unit::Events, "copies that failed", |s| s.ops.copy_failures),
         counter("kern.ipc.mbstat.m_mpfail", Unit::Events, "ranges that could not be made contiguous", |s| {
             s.ops.pullup_failures
@@ -382,9 +432,14 @@ fn denied(stats: &PoolStats) -> u64 {
     [mbufs, packets, jumbo_page, jumbo_9k, jumbo_16k, external].map(|class| class.denied).iter().sum()
 }
 
+fn waited(stats: &PoolStats) -> u64 {
+    let PoolStats { mbufs, clusters, jumbo_page, jumbo_9k, jumbo_16k, memory_waited, .. } = stats;
+    [mbufs, clusters, jumbo_page, jumbo_9k, jumbo_16k].map(|class| class.waited).iter().sum::<u64>()
+        + memory_waited
+}
+
 /// Names that the BSDs have, and that have no value here: name, what it is there, why not here.
 static MISSING: &[(&str, &str, &str)] = &[
     ("kern.ipc.mbtypes", "mbufs in use by type", "mbufs are not counted by type"),
-    ("kern.ipc.mbuf_wait", "how long an allocation waits for a buffer", "no allocation waits"),
     ("kern.ipc.showmbufs", "every live mbuf, with its owner", "live mbufs are not tracked"),
 ];

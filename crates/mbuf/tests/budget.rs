@@ -54,7 +54,7 @@ fn a_budget_below_what_is_in_use_stops_allocation_until_less_is() {
     let pool = Pool::new();
     let mut held: Vec<_> = (0..10).map(|_| Packet::with_cluster(&pool).unwrap()).collect();
     drop(Packet::with_class(&pool, Class::Jumbo16).unwrap());
-    pool.set_budget(Some(4 * each));
+    assert_eq!(pool.set_budget(4 * each), Ok(Some(4 * each)));
     assert_eq!(pool.stats().budget_charged, 10 * each, "what was free went back at once");
     for in_use in (4..10).rev() {
         assert!(Packet::new(&pool).is_err());
@@ -65,7 +65,7 @@ fn a_budget_below_what_is_in_use_stops_allocation_until_less_is() {
     held.pop();
     held.push(Packet::with_cluster(&pool).unwrap());
     assert!(Packet::with_cluster(&pool).is_err());
-    pool.set_budget(None);
+    assert_eq!(pool.set_budget(None), Ok(None));
     drop(Packet::with_cluster(&pool).unwrap());
     drop(held);
     assert!(pool.stats().clusters.cached >= 5, "caches work again");

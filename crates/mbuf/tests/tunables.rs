@@ -180,6 +180,15 @@ fn a_bad_value_is_named_with_its_source_and_the_rule() {
         ("kern.ipc.nmbufs=many", "kern.ipc.nmbufs = many: a whole number or `unlimited` is expected"),
         ("kern.ipc.nmbufs=", "kern.ipc.nmbufs: a whole number or `unlimited` is expected"),
         ("kern.ipc.nmbufs=010", "kern.ipc.nmbufs = 010: a number has no leading zero: some read it as octal"),
+        (
+            "kern.ipc.maxmbufmem=0",
+            "kern.ipc.maxmbufmem = 0: a limit is at least 1; no limit is written `unlimited`, not 0",
+        ),
+        (
+            "kern.ipc.maxmbufmem=9999999999G",
+            "kern.ipc.maxmbufmem = 9999999999G: it is at most 9223372036854775807",
+        ),
+        ("kern.ipc.mbuf_wait=-1", "kern.ipc.mbuf_wait = -1: nothing is less than zero"),
         ("kern.maxusers=unlimited", "kern.maxusers = unlimited: a whole number is expected"),
         ("kern.ipc.max_hdr=1025", "kern.ipc.max_hdr = 1025: it is at most 1024"),
         ("kern.ipc.max_hdr=1M", "kern.ipc.max_hdr = 1M: it is at most 1024"),
@@ -355,6 +364,7 @@ fn every_tunable_is_found_by_its_names_and_says_what_it_is() {
         assert_eq!(tunable.variable(), format!("MBUF_{}", last.to_uppercase()));
         assert!(tunable.about().len() > 10);
         assert_eq!(tunable.resource().is_some(), tunable.name().starts_with("kern.ipc.nmb"));
+        assert!(tunable.resource().is_none_or(|resource| Tunable::of(resource) == Some(tunable)));
         names.extend([tunable.name(), tunable.variable()]);
     }
     let all = names.len();

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use mbuf::{
     Access, AllocCause, AllocError, Class, LimitChange, LimitPolicy, MCLBYTES, MHLEN, MINCLSIZE, MLEN, MSIZE,
-    OpError, Packet, Pool, Preset, Resource, Rule, StorageKind, Tunable, Tunables, Unit, Value,
+    OpError, Packet, Pool, Preset, Resource, Rule, StorageKind, Tunable, Tunables, Unit, Value, Wait,
 };
 use mbuf_testkit::{Hold, assert_empty};
 
@@ -104,7 +105,8 @@ fn hooks_are_told_of_every_limit_until_their_guard_is_dropped() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let keep = heard.clone();
     let guard = pool.on_limit_change(move |pool, change| {
-        assert_eq!(pool.limit(change.resource), change.now, "it is in force already");
+        let in_force = change.resource.map_or_else(|| pool.budget(), |resource| pool.limit(resource));
+        assert_eq!(in_force, change.now, "it is in force already");
         keep.lock().unwrap().push(change);
     });
     let take = || std::mem::take(&mut *heard.lock().unwrap());
@@ -113,7 +115,7 @@ fn hooks_are_told_of_every_limit_until_their_guard_is_dropped() {
             pool.set_limit(resource, now).unwrap();
             let heard: Vec<LimitChange> = take();
             assert_eq!(heard.len(), 1);
-            assert_eq!((heard[0].resource, heard[0].before, heard[0].now), (resource, before, now));
+            assert_eq!((heard[0].resource, heard[0].before, heard[0].now), (Some(resource), before, now));
         }
         pool.set_limit(resource, None).unwrap();
         assert!(pool.set_limit(resource, usize::MAX).is_err());
@@ -121,6 +123,15 @@ fn hooks_are_told_of_every_limit_until_their_guard_is_dropped() {
     }
     pool.sysctl().set("kern.ipc.nmbjumbo9", "5").unwrap();
     assert_eq!(take().len(), 1);
+    assert_eq!(pool.set_budget(1 << 20), Ok(Some(1 << 20)));
+    let heard_of_budget = take();
+    assert_eq!((heard_of_budget.len(), heard_of_budget[0].resource), (1, None));
+    assert_eq!((heard_of_budget[0].before, heard_of_budget[0].now), (None, Some(1 << 20)));
+    // Of its own reservations, too: their limits are the pool's.
+    let child = pool.reservation("child").build().unwrap();
+    child.set_limit(Class::Page, 77).unwrap();
+    assert_eq!((take().len(), pool.limit(Class::Page)), (1, Some(77)));
+    drop(child);
     drop(guard);
     pool.set_limit(Class::Cluster, 1).unwrap();
     assert!(take().is_empty());
@@ -144,7 +155,7 @@ fn a_hook_may_do_what_it_likes() {
         count.fetch_add(1, Ordering::Relaxed);
         drop(Packet::with_cluster(pool).unwrap());
         pool.on_limit_change(|_, _| ()).keep();
-        if change.resource == Resource::Storage(Class::Cluster) {
+        if change.resource == Some(Class::Cluster.into()) {
             assert_eq!(
                 pool.set_limit(Resource::Mbuf, change.now.map(|n| 2 * n)),
                 Ok(change.now.map(|n| 2 * n))
@@ -260,6 +271,8 @@ fn counters_read_by_name_are_those_of_the_pool() {
         ("m_mclusts", 2),
         ("m_clfree", 0),
         ("m_drops", 3),
+        ("m_wait", 0),
+        ("m_drain", 0),
         ("m_mcfail", 0),
         ("m_mpfail", 0),
         ("m_msize", MSIZE),
@@ -281,14 +294,12 @@ fn counters_read_by_name_are_those_of_the_pool() {
         ("external", stats.external),
     ];
     for (name, class) in classes {
-        let fields = ["current", "cached", "total", "peak", "allocations", "denied"];
+        let fields = ["current", "cached", "total", "peak", "allocations", "denied", "reserved"];
         let found = fields.map(|field| read(&format!("kern.ipc.mbuf.{name}.{field}")));
         let (current, cached, total) = (class.current as u64, class.cached as u64, class.total as u64);
-        assert_eq!(
-            found,
-            [current, cached, total, class.peak as u64, class.allocations, class.denied],
-            "{name}"
-        );
+        let (peak, reserved) = (class.peak as u64, class.reserved as u64);
+        let expected = [current, cached, total, peak, class.allocations, class.denied, reserved];
+        assert_eq!(found, expected, "{name}");
     }
     assert_eq!(read("kern.ipc.mbuf.bytes.current"), stats.bytes_in_use() as u64);
     drop(held);
@@ -317,6 +328,10 @@ fn settings_are_read_and_set_by_name() {
         ("kern.ipc.max_linkhdr", "32", Value::Number(32)),
         ("kern.ipc.max_datalen", "40", Value::Number(40)),
         ("kern.ipc.m_defragrandomfailures", "256", Value::Number(256)),
+        ("kern.ipc.maxmbufmem", "unlimited", Value::Unlimited),
+        ("kern.ipc.maxmbufmem", "64M", Value::Number(64 << 20)),
+        ("kern.ipc.mbuf_wait", "unlimited", Value::Unlimited),
+        ("kern.ipc.mbuf_wait", "250", Value::Number(250)),
     ] {
         assert_eq!(sysctl.set(name, text), Ok(value), "{name}");
         assert_eq!(sysctl.read(name), Ok(value), "{name}");
@@ -425,6 +440,37 @@ fn a_preset_tells_how_its_limits_may_change() {
         assert_eq!(outcome.is_ok(), preset.policy() == LimitPolicy::Free);
         assert_eq!(Tunable::named("kern.ipc.mbuf.policy"), Some(Tunable::Policy));
     }
+}
+
+#[test]
+fn the_default_wait_is_as_tuned() {
+    let pool = tuned("kern.ipc.mbuf_wait=0\nkern.ipc.nmbclusters=1");
+    assert!(matches!(pool.default_wait(), Wait::Reclaim));
+    pool.sysctl().set("kern.ipc.mbuf_wait", "unlimited").unwrap();
+    assert!(matches!(pool.default_wait(), Wait::Forever));
+    pool.sysctl().set("kern.ipc.mbuf_wait", "20").unwrap();
+    let held = Packet::with_cluster(&pool).unwrap();
+    let begin = Instant::now();
+    assert!(pool.wait(pool.default_wait(), || Packet::with_cluster(&pool)).is_err());
+    assert!(begin.elapsed() >= Duration::from_millis(20));
+    assert_eq!(pool.sysctl().read("kern.ipc.mbstat.m_wait"), Ok(Value::Number(1)));
+    assert_eq!(pool.sysctl().read("kern.ipc.mbuf.cluster.waited"), Ok(Value::Number(1)));
+    assert_eq!(pool.sysctl().read("kern.ipc.mbstat.m_drain"), Ok(Value::Number(1)));
+    drop(held);
+    assert_empty(&pool);
+}
+
+#[test]
+fn a_budget_is_a_tunable_and_follows_the_policy() {
+    let pool = tuned("kern.ipc.maxmbufmem=64k\nkern.ipc.mbuf.policy=grow-only");
+    assert_eq!((pool.budget(), pool.stats().budget), (Some(64 << 10), Some(64 << 10)));
+    let held: Vec<Packet> = (0..100).map_while(|_| Packet::with_class(&pool, Class::Jumbo16).ok()).collect();
+    assert_eq!(held.len(), 3, "with descriptors and mbufs four are more than 64 KiB");
+    assert!(matches!(rule(pool.set_budget(64 << 10)), Rule::GrowOnly { .. }));
+    assert_eq!(pool.sysctl().set("kern.ipc.maxmbufmem", "128K"), Ok(Value::Number(128 << 10)));
+    drop(Packet::with_class(&pool, Class::Jumbo16).unwrap());
+    drop(held);
+    assert_empty(&pool);
 }
 
 #[test]

@@ -267,7 +267,7 @@ fn a_raised_limit_ends_a_wait() {
         while pool.stats().memory_waited == 0 {
             thread::yield_now();
         }
-        pool.set_budget(None);
+        pool.set_budget(None).unwrap();
         drop(waiter.join().unwrap());
     });
     drop(held);

@@ -1,5 +1,6 @@
 //! Settings that change while the pool is in use.
 
+use alloc::string::ToString;
 use alloc::sync::Arc;
 
 use mbuf_zone::raw::Mutex;
@@ -39,9 +40,9 @@ impl Control {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LimitChange {
-    /// What is limited.
-    pub resource: Resource,
-    /// The limit before, in buffers; `None` is none.
+    /// What is limited; `None`: the bytes of them all, the budget.
+    pub resource: Option<Resource>,
+    /// The limit before, in buffers or bytes; `None` is none.
     pub before: Option<usize>,
     /// The limit now.
     pub now: Option<usize>,
@@ -91,15 +92,52 @@ impl Pool {
         resource: impl Into<Resource>,
         limit: impl Into<Option<usize>>,
     ) -> Result<Option<usize>, SettingError> {
-        let (resource, limit) = (resource.into(), limit.into());
-        let zone = self.shared().zone(resource);
+        self.change(Some(resource.into()), limit.into())
+    }
+
+    /// Bytes that all mbufs and buffers may take together; `None` if there is no limit.
+    pub fn budget(&self) -> Option<usize> {
+        self.in_force(None)
+    }
+
+    /// Changes the bytes that all mbufs and buffers of the pool may take together, in use or cached; `None` is no
+    /// limit. Returns the budget in force. Each mbuf and each buffer is charged with its size and that of its descriptor,
+    /// 32 bytes a buffer; external memory is not.
+    ///
+    /// As with limits: before an allocation fails, free buffers of other classes are given back; and a budget below
+    /// what is in use stops allocation until less is.
+    ///
+    /// # Errors
+    /// As [`set_limit`](Self::set_limit).
+    #[doc(alias = "maxmbufmem")]
+    pub fn set_budget(&self, bytes: impl Into<Option<usize>>) -> Result<Option<usize>, SettingError> {
+        self.change(None, bytes.into())
+    }
+
+    /// The limit on something, or the budget.
+    fn in_force(&self, resource: Option<Resource>) -> Option<usize> {
+        match resource {
+            Some(resource) => self.limit(resource),
+            None => self.shared().family.group.budget(),
+        }
+    }
+
+    fn change(
+        &self,
+        resource: Option<Resource>,
+        limit: Option<usize>,
+    ) -> Result<Option<usize>, SettingError> {
+        let shared = self.shared();
         let control = self.control();
         let change = {
             let _one = control.setting.lock();
             self.check_limit(resource, limit).map_err(|rule| refused(resource, limit.into(), rule))?;
-            let before = zone.limit();
-            zone.set_limit(limit);
-            LimitChange { resource, before, now: zone.limit() }
+            let before = self.in_force(resource);
+            match resource {
+                Some(resource) => shared.zone(resource).set_limit(limit),
+                None => shared.family.group.set_budget(limit),
+            }
+            LimitChange { resource, before, now: self.in_force(resource) }
         };
         if change.before != change.now {
             control.changed.each(|hook| hook(self, change));
@@ -107,13 +145,14 @@ impl Pool {
         Ok(change.now)
     }
 
-    fn check_limit(&self, resource: Resource, limit: Option<usize>) -> Result<(), Rule> {
+    fn check_limit(&self, resource: Option<Resource>, limit: Option<usize>) -> Result<(), Rule> {
         let Rules { preset, policy, .. } = self.control().rules;
         // From the program, zero is what it says: none at all.
         if let Some(n) = limit.filter(|&n| n > 0) {
-            Tunable::of(resource).unwrap_or(Tunable::Mbufs).check(n.into())?;
+            // Records of external storage are the size of mbufs.
+            limiting(resource).unwrap_or(Tunable::Mbufs).check(n.into())?;
         }
-        let current = self.limit(resource);
+        let current = self.in_force(resource);
         let grows = current.is_some_and(|current| limit.is_none_or(|limit| limit > current));
         match policy {
             LimitPolicy::Fixed => return Err(Rule::Fixed),
@@ -126,9 +165,9 @@ impl Pool {
             budget: None,
         };
         match resource {
-            Resource::Mbuf => limits.mbufs = limit,
-            Resource::Storage(class) => limits.clusters[class.index()] = limit,
-            Resource::External => {}
+            Some(Resource::Mbuf) => limits.mbufs = limit,
+            Some(Resource::Storage(class)) => limits.clusters[class.index()] = limit,
+            Some(Resource::External) | None => return Ok(()),
         }
         let least = least_mbufs(preset, &limits);
         match limits.mbufs {
@@ -139,7 +178,7 @@ impl Pool {
         }
     }
 
-    /// Calls `hook` whenever a limit of this pool has changed, whichever limit and by whomever, on the thread that
+    /// Calls `hook` whenever a limit of this pool or its budget has changed, whichever and by whomever, on the thread that
     /// changed it. Dropping the guard ends that.
     ///
     /// No lock of the pool is held meanwhile: the hook may allocate, free, change limits (and is told of that, too)
@@ -150,7 +189,7 @@ impl Pool {
     /// ```
     /// # use mbuf::{Class, Pool};
     /// let pool = Pool::builder().clusters(512).build()?;
-    /// let guard = pool.on_limit_change(|_, change| println!("{}: {:?}", change.resource, change.now));
+    /// let guard = pool.on_limit_change(|_, change| println!("{:?}: {:?}", change.resource, change.now));
     /// pool.set_limit(Class::Cluster, 1024)?;
     /// # drop(guard);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -178,6 +217,8 @@ impl Pool {
             Tunable::Header => number(room.header()),
             Tunable::ProtocolHeader => number(room.header().saturating_sub(room.link())),
             Tunable::DataLen => number(room.data()),
+            Tunable::Memory => self.budget().into(),
+            Tunable::Wait => self.shared().tuning.wait.get().into(),
             _ => Value::Number(self.shared().tuning.defrag_failures.get().into()),
         }
     }
@@ -190,7 +231,7 @@ impl Pool {
             | Tunable::MaxUsers
             | Tunable::ProtocolHeader
             | Tunable::Header => false,
-            _ => tunable.resource().is_none() || self.control().rules.policy != LimitPolicy::Fixed,
+            _ => !tunable.is_limit() || self.control().rules.policy != LimitPolicy::Fixed,
         }
     }
 
@@ -201,14 +242,17 @@ impl Pool {
         if !self.can_set(tunable) {
             return Err(refuse(Rule::Fixed));
         }
-        if let Some(resource) = tunable.resource() {
-            return self.set_limit(resource, value.number()).map(Value::from);
+        if tunable.is_limit() {
+            return self.change(tunable.resource(), value.number()).map(Value::from);
         }
-        let number = value.number().unwrap_or(0);
-        if tunable == Tunable::DefragFailures {
-            self.shared().tuning.defrag_failures.set(u32::try_from(number).unwrap_or(u32::MAX));
-        } else {
-            self.set_room(tunable, number).map_err(refuse)?;
+        let number = value.number();
+        match tunable {
+            Tunable::Wait => self.shared().tuning.wait.set(number),
+            Tunable::DefragFailures => {
+                let n = number.and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+                self.shared().tuning.defrag_failures.set(n);
+            }
+            _ => self.set_room(tunable, number.unwrap_or(0)).map_err(refuse)?,
         }
         Ok(self.tunable(tunable))
     }
@@ -231,8 +275,15 @@ impl Pool {
     }
 }
 
-fn refused(resource: Resource, value: Value, rule: Rule) -> SettingError {
-    use alloc::string::ToString;
-    let name = Tunable::of(resource).map_or_else(|| resource.to_string(), |tunable| tunable.name().into());
+/// The tunable by which a limit, or the budget, is known.
+fn limiting(resource: Option<Resource>) -> Option<Tunable> {
+    resource.map_or(Some(Tunable::Memory), Tunable::of)
+}
+
+fn refused(resource: Option<Resource>, value: Value, rule: Rule) -> SettingError {
+    let name = match (limiting(resource), resource) {
+        (Some(tunable), _) => tunable.name().into(),
+        (None, resource) => resource.map(|resource| resource.to_string()).unwrap_or_default(),
+    };
     SettingError::new(Origin::Code, &name, value, rule)
 }

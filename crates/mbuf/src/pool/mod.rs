@@ -105,10 +105,19 @@ impl Pool {
     }
 
     fn make(settings: Settings) -> Self {
-        let Settings { name, room: [link, header, data], defrag_failures, rules, limits, source, locked } =
-            settings;
+        let Settings {
+            name,
+            room: [link, header, data],
+            wait,
+            defrag_failures,
+            rules,
+            limits,
+            source,
+            locked,
+        } = settings;
         let tuning = Tuning { room: Room::new(link, header, data), ..Tuning::default() };
         tuning.defrag_failures.set(defrag_failures);
+        tuning.wait.set(wait);
         let shared = Shared::new(name, tuning, limits, source, locked);
         Pool(Arc::new(Handle { shared, control: Arc::new(Control::new(rules)) }))
     }
@@ -130,17 +139,6 @@ impl Pool {
 
     fn downgrade(&self) -> Weak<Shared> {
         Arc::downgrade(&self.0.shared)
-    }
-
-    /// Changes the bytes that all mbufs and buffers of the pool may take together, in use or cached; `None` is no
-    /// limit. Each mbuf and each buffer is charged with its size and that of its descriptor, 32 bytes a buffer;
-    /// external memory is not.
-    ///
-    /// As with limits: before an allocation fails, free buffers of other classes are given back; and a budget below
-    /// what is in use stops allocation until less is.
-    #[doc(alias = "maxmbufmem")]
-    pub fn set_budget(&self, bytes: Option<usize>) {
-        self.shared().family.group.set_budget(bytes);
     }
 
     /// The pool's name.
@@ -183,6 +181,7 @@ struct Settings {
     name: String,
     /// Bytes in front of inline data and of storage; bytes kept inline.
     room: [usize; 3],
+    wait: Option<usize>,
     defrag_failures: u32,
     rules: Rules,
     limits: Limits,
@@ -195,6 +194,7 @@ impl Default for Settings {
         Settings {
             name: String::from("mbuf"),
             room: [LINK_HEADER, 64, MHLEN],
+            wait: Some(0),
             defrag_failures: 0,
             rules: Rules::default(),
             limits: Limits::default(),
@@ -228,8 +228,9 @@ impl PoolBuilder {
         // What is not set follows `max_linkhdr` when that changes.
         let data = tunables.get(Tunable::DataLen).map_or(MHLEN, |_| number(Tunable::DataLen));
         self.settings.room = [number(Tunable::LinkHeader), number(Tunable::Header), data];
+        self.settings.wait = resolved.value(Tunable::Wait).number();
         self.settings.defrag_failures = number(Tunable::DefragFailures) as u32;
-        self.settings.limits = Limits { budget: self.settings.limits.budget, ..resolved.limits() };
+        self.settings.limits = resolved.limits();
         self.settings.rules = Rules {
             preset: resolved.preset(),
             policy: resolved.policy(),

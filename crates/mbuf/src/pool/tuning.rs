@@ -9,17 +9,19 @@ use crate::tune::MAX_HEADROOM;
 pub(crate) struct Tuning {
     pub(crate) room: Room,
     pub(crate) defrag_failures: OneIn,
+    pub(crate) wait: DefaultWait,
 }
 
 impl Tuning {
     /// The same settings for another pool.
     pub(crate) fn again(&self) -> Self {
-        let Tuning { room, defrag_failures } = self;
+        let Tuning { room, defrag_failures, wait } = self;
         let again = Tuning {
             room: Room::new(room.link(), room.header, room.data.load(Ordering::Relaxed)),
             ..Tuning::default()
         };
         again.defrag_failures.set(defrag_failures.get());
+        again.wait.set(wait.get());
         again
     }
 }
@@ -78,6 +80,21 @@ impl Room {
 
     pub(crate) fn set_data(&self, data: usize) {
         self.data.store(data, Ordering::Relaxed);
+    }
+}
+
+/// How long the program waits for buffers where it does not say (`mbuf_wait`).
+#[derive(Debug, Default)]
+pub(crate) struct DefaultWait(AtomicUsize);
+
+impl DefaultWait {
+    /// Milliseconds; `None` is for ever.
+    pub(crate) fn get(&self) -> Option<usize> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|&ms| ms != usize::MAX)
+    }
+
+    pub(crate) fn set(&self, milliseconds: Option<usize>) {
+        self.0.store(milliseconds.unwrap_or(usize::MAX), Ordering::Relaxed);
     }
 }
 

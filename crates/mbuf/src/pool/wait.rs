@@ -354,6 +354,28 @@ impl Pool {
         }
     }
 
+    /// How long to wait where the program does not say: from now, the milliseconds of `kern.ipc.mbuf_wait`; for ever, if
+    /// these are unlimited. Zero is [`Wait::Reclaim`]. Without the feature `std` there is no clock, and it is always that.
+    ///
+    /// ```
+    /// use mbuf::{Packet, Pool};
+    /// let pool = Pool::from_env()?; // MBUF_MBUF_WAIT=100
+    /// let packet = pool.wait(pool.default_wait(), || Packet::with_cluster(&pool))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn default_wait(&self) -> Wait {
+        #[cfg(feature = "std")]
+        match self.shared().tuning.wait.get() {
+            Some(0) => {}
+            None => return Wait::Forever,
+            Some(milliseconds) => {
+                let time = std::time::Duration::from_millis(milliseconds as u64);
+                return std::time::Instant::now().checked_add(time).map_or(Wait::Forever, Wait::Until);
+            }
+        }
+        Wait::Reclaim
+    }
+
     /// As [`wait`](Self::wait) with `Wait::Forever`, for any executor. Dropping the future leaves the queue, and loses nothing:
     /// if it was its turn, it is the next one's.
     ///

@@ -67,10 +67,12 @@ impl Resolved {
         self.limit(resource).map(|n| n as u128 * tunable::size(resource) as u128)
     }
 
-    /// Bytes that all buffers take when every limit is in use; `None` if one has none.
+    /// Most bytes that all buffers can take: when every limit is in use, or the budget; `None` if nothing bounds them.
     pub fn total_bytes(&self) -> Option<u128> {
         let classes = Class::ALL.into_iter().map(Resource::Storage);
-        classes.chain([Resource::Mbuf]).map(|resource| self.bytes(resource)).sum()
+        let limits: Option<u128> = classes.chain([Resource::Mbuf]).map(|resource| self.bytes(resource)).sum();
+        let budget = self.value(Tunable::Memory).number().map(|bytes| bytes as u128);
+        [limits, budget].into_iter().flatten().min()
     }
 
     pub(crate) fn preset(&self) -> Preset {
@@ -91,7 +93,7 @@ impl Resolved {
         Limits {
             mbufs: self.limit(Resource::Mbuf),
             clusters: Class::ALL.map(|class| self.limit(Resource::Storage(class))),
-            budget: None,
+            budget: self.value(Tunable::Memory).number(),
         }
     }
 
@@ -115,6 +117,8 @@ impl Tunables {
         work.users(preset);
         let adjustments = work.limits(preset);
         work.headers(preset);
+        work.or(Tunable::Memory, Origin::Default, || Value::Unlimited);
+        work.or(Tunable::Wait, Origin::Default, || 0_u64.into());
         work.or(Tunable::DefragFailures, Origin::Default, || 0_u64.into());
         let Work { tunables, errors } = work;
         let fallback = Setting { value: Value::Unlimited, origin: Origin::Default };

@@ -11,18 +11,18 @@ pub(crate) fn value(tunable: Tunable, text: &str) -> Result<Value, Rule> {
         Kind::Policy => {
             LimitPolicy::named(text).map(Value::Policy).ok_or(Rule::Expected(tunable.expected()))?
         }
-        Kind::Limit(_) if text == "unlimited" => Value::Unlimited,
+        kind if kind.may_be_unlimited() && text == "unlimited" => Value::Unlimited,
         _ => Value::Number(number(text, tunable)?),
     };
     tunable.check(value)?;
     Ok(value)
 }
 
-/// A decimal number; of bytes also hexadecimal digits' worth of nothing: just `k`, `M`, `G` behind it.
+/// A decimal number; of bytes perhaps with `k`, `M` or `G` behind it.
 fn number(text: &str, tunable: Tunable) -> Result<u64, Rule> {
     let expected = Rule::Expected(tunable.expected());
     let (digits, shift) = match tunable.kind() {
-        Kind::Bytes(_) => match text.as_bytes().split_last() {
+        Kind::Bytes(_) | Kind::Budget => match text.as_bytes().split_last() {
             Some((b'k' | b'K', _)) => (&text[..text.len() - 1], 10),
             Some((b'm' | b'M', _)) => (&text[..text.len() - 1], 20),
             Some((b'g' | b'G', _)) => (&text[..text.len() - 1], 30),

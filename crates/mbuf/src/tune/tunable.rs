@@ -17,10 +17,12 @@ use crate::error::Resource;
 /// | `Clusters` | `kern.ipc.nmbclusters`, `kern.mbuf.nmbclusters` | at least 1, or `unlimited` |
 /// | `JumboPages`, `Jumbo9k`, `Jumbo16k` | `kern.ipc.nmbjumbop`, `…nmbjumbo9`, `…nmbjumbo16` | the same |
 /// | `Mbufs` | `kern.ipc.nmbufs` | the same |
+/// | `Memory` | `kern.ipc.maxmbufmem` | bytes of all buffers together, or `unlimited` |
 /// | `LinkHeader` | `kern.ipc.max_linkhdr` | bytes |
 /// | `ProtocolHeader` | `kern.ipc.max_protohdr` | bytes |
 /// | `Header` | `kern.ipc.max_hdr` | bytes, the sum of these two |
 /// | `DataLen` | `kern.ipc.max_datalen` | bytes |
+/// | `Wait` | `kern.ipc.mbuf_wait` | milliseconds, or `unlimited` |
 /// | `DefragFailures` | `kern.ipc.m_defragrandomfailures` | 0 for never, or *n* for one in *n* |
 ///
 /// [`about`](Self::about) says what each is for.
@@ -36,10 +38,12 @@ pub enum Tunable {
     Jumbo9k,
     Jumbo16k,
     Mbufs,
+    Memory,
     LinkHeader,
     ProtocolHeader,
     Header,
     DataLen,
+    Wait,
     DefragFailures,
 }
 
@@ -58,9 +62,18 @@ pub(super) enum Kind {
     Policy,
     Users,
     Limit(Resource),
+    /// A limit on the bytes of them all.
+    Budget,
     /// Bytes, up to a number of them.
     Bytes(usize),
+    Milliseconds,
     OneIn,
+}
+
+impl Kind {
+    pub(super) fn may_be_unlimited(self) -> bool {
+        matches!(self, Kind::Limit(_) | Kind::Budget | Kind::Milliseconds)
+    }
 }
 
 /// Headroom that leaves room for data in a cluster.
@@ -116,6 +129,12 @@ static TABLE: [Info; Tunable::ALL.len()] = {
             "mbufs that may be in use, with or without storage",
         ),
         info(
+            "kern.ipc.maxmbufmem",
+            "MBUF_MAXMBUFMEM",
+            Kind::Budget,
+            "bytes that all mbufs and clusters may take together",
+        ),
+        info(
             "kern.ipc.max_linkhdr",
             "MBUF_MAX_LINKHDR",
             Kind::Bytes(MHLEN),
@@ -140,6 +159,12 @@ static TABLE: [Info; Tunable::ALL.len()] = {
             "most bytes of a packet that are kept in its mbuf, behind max_linkhdr; more get storage",
         ),
         info(
+            "kern.ipc.mbuf_wait",
+            "MBUF_MBUF_WAIT",
+            Kind::Milliseconds,
+            "milliseconds to wait for buffers where the program waits by default",
+        ),
+        info(
             "kern.ipc.m_defragrandomfailures",
             "MBUF_M_DEFRAGRANDOMFAILURES",
             Kind::OneIn,
@@ -150,7 +175,7 @@ static TABLE: [Info; Tunable::ALL.len()] = {
 
 impl Tunable {
     /// All of them.
-    pub const ALL: [Tunable; 13] = [
+    pub const ALL: [Tunable; 15] = [
         Tunable::Preset,
         Tunable::Policy,
         Tunable::MaxUsers,
@@ -159,10 +184,12 @@ impl Tunable {
         Tunable::Jumbo9k,
         Tunable::Jumbo16k,
         Tunable::Mbufs,
+        Tunable::Memory,
         Tunable::LinkHeader,
         Tunable::ProtocolHeader,
         Tunable::Header,
         Tunable::DataLen,
+        Tunable::Wait,
         Tunable::DefragFailures,
     ];
 
@@ -198,6 +225,11 @@ impl Tunable {
         }
     }
 
+    /// Whether it is a limit, or the budget.
+    pub(crate) fn is_limit(self) -> bool {
+        matches!(self.kind(), Kind::Limit(_) | Kind::Budget)
+    }
+
     /// The limit on something, if that has a name.
     pub fn of(resource: Resource) -> Option<Tunable> {
         Tunable::ALL.into_iter().find(|tunable| tunable.resource() == Some(resource))
@@ -220,19 +252,22 @@ impl Tunable {
     pub(crate) fn check(self, value: Value) -> Result<(), Rule> {
         let number = match (self.kind(), value) {
             (Kind::Preset, Value::Preset(_)) | (Kind::Policy, Value::Policy(_)) => return Ok(()),
-            (Kind::Limit(_), Value::Unlimited) => return Ok(()),
-            (Kind::Users | Kind::Limit(_) | Kind::Bytes(_) | Kind::OneIn, Value::Number(number)) => number,
+            (kind, Value::Unlimited) if kind.may_be_unlimited() => return Ok(()),
+            (Kind::Preset | Kind::Policy, _) => return Err(Rule::Expected(self.expected())),
+            (_, Value::Number(number)) => number,
             _ => return Err(Rule::Expected(self.expected())),
         };
         let (min, max) = match self.kind() {
             Kind::Limit(resource) => (1, isize::MAX as usize / size(resource)),
             // The largest formula is 64 per user.
+            Kind::Budget => (1, isize::MAX as usize),
             Kind::Users => (1, isize::MAX as usize / MCLBYTES / 128),
             Kind::Bytes(max) => (0, max),
             _ => (0, u32::MAX as usize),
         };
         match number {
-            0 if min > 0 => Err(if self.resource().is_some() { Rule::ZeroLimit } else { Rule::Zero }),
+            0 if min > 0 && self.kind().may_be_unlimited() => Err(Rule::ZeroLimit),
+            0 if min > 0 => Err(Rule::Zero),
             n if n > max as u64 => Err(Rule::TooLarge { max: max as u64 }),
             _ => Ok(()),
         }
@@ -244,7 +279,9 @@ impl Tunable {
             Kind::Preset => "`unlimited`, `dragonfly`, `freebsd` or `netbsd`",
             Kind::Policy => "`free`, `grow-only` or `fixed`",
             Kind::Limit(_) => "a whole number or `unlimited`",
+            Kind::Budget => "a whole number of bytes or `unlimited`",
             Kind::Bytes(_) => "a whole number of bytes",
+            Kind::Milliseconds => "a whole number of milliseconds or `unlimited`",
             Kind::Users | Kind::OneIn => "a whole number",
         }
     }
