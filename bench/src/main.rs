@@ -16,7 +16,7 @@ struct Row {
 
 struct State<'p> {
     pool: &'p Pool,
-    cache: PoolCache<'p>,
+    cache: PoolCache,
     packet: Packet,
     /// 64 segments of 1000 bytes.
     long: Packet,

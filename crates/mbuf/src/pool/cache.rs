@@ -9,9 +9,10 @@ use crate::raw::{MbufChain, Packet};
 
 /// A cache of a pool's packets and mbufs that its holder owns.
 ///
-/// For where there are no thread-locals, and for a loop that wants its buffers apart from the thread's other work. Not `Send`. Packets from it are like any others: dropping one gives it to the thread's
-/// cache, [`free`](Self::free) to this one. What is cached here still counts as free: allocations elsewhere that
-/// would fail take it.
+/// For where there are no thread-locals, and for a loop that wants its buffers apart from the thread's other work. It
+/// is a handle of the pool, too. Not `Send`. Packets from it are like any others: dropping one gives it to the thread's
+/// cache, [`free`](Self::free) to this one. What is cached here still counts as free: allocations elsewhere that would
+/// fail take it.
 ///
 /// ```
 /// let pool = mbuf::Pool::new();
@@ -26,19 +27,19 @@ use crate::raw::{MbufChain, Packet};
 /// let cache = pool.cache();
 /// std::thread::scope(|s| { s.spawn(move || drop(cache)); });
 /// ```
-pub struct PoolCache<'p> {
-    pool: &'p Pool,
+pub struct PoolCache {
+    pool: Pool,
     zones: LocalZones,
 }
 
-impl<'p> PoolCache<'p> {
-    pub(super) fn new(pool: &'p Pool) -> Self {
-        PoolCache { pool, zones: LocalZones::new(pool.shared()) }
+impl PoolCache {
+    pub(super) fn new(pool: &Pool) -> Self {
+        PoolCache { pool: pool.clone(), zones: LocalZones::new(pool.shared()) }
     }
 
     /// The pool.
-    pub fn pool(&self) -> &'p Pool {
-        self.pool
+    pub fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     /// As [`Packet::with_cluster`].
@@ -74,8 +75,8 @@ impl<'p> PoolCache<'p> {
     }
 }
 
-impl fmt::Debug for PoolCache<'_> {
+impl fmt::Debug for PoolCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PoolCache").field("pool", self.pool).finish_non_exhaustive()
+        f.debug_struct("PoolCache").field("pool", &self.pool).finish_non_exhaustive()
     }
 }

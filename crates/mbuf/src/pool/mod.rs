@@ -158,7 +158,7 @@ impl Pool {
     }
 
     /// A cache of the pool's hot buffers that the caller owns: for hot loops, and where there are no thread-locals.
-    pub fn cache(&self) -> PoolCache<'_> {
+    pub fn cache(&self) -> PoolCache {
         PoolCache::new(self)
     }
 
