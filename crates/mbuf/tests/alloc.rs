@@ -4,7 +4,7 @@ use mbuf::{
     AllocCause, BuildError, Chain, Class, MHLEN, MINCLSIZE, MJUM16BYTES, MLEN, MbufChain, OpError, Packet,
     Pool, Resource, StorageKind,
 };
-use mbuf_testkit::{Hold, assert_empty, both_kinds, in_use, pattern};
+use mbuf_testkit::{Hold, assert_empty, both_kinds, in_use, pattern, scaled};
 
 const LENGTHS: &[usize] = if cfg!(miri) {
     &[0, 1, 88, 89, 200, 2049, 5000]
@@ -230,10 +230,11 @@ fn a_buffer_shared_and_freed_in_any_order_can_be_had_again() {
 #[test]
 fn what_is_freed_is_used_again_before_memory_is_taken() {
     let pool = Pool::new();
-    drop(Packet::from_slice(&pool, &data(30_000)).unwrap());
+    let bytes = data(scaled(30_000, 3_000));
+    drop(Packet::from_slice(&pool, &bytes).unwrap());
     let total = pool.stats().bytes_total();
-    for _ in 0..20 {
-        drop(Packet::from_slice(&pool, &data(30_000)).unwrap());
+    for _ in 0..scaled(20, 2) {
+        drop(Packet::from_slice(&pool, &bytes).unwrap());
     }
     assert_eq!(pool.stats().bytes_total(), total);
     assert!(pool.stats().bytes_cached() > 0);
