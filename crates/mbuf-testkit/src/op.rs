@@ -165,6 +165,21 @@ impl Op {
         }
     }
 
+    /// Whether it may join bytes that belong to different records, or have different types.
+    pub(crate) fn joins(self) -> bool {
+        matches!(
+            self,
+            Op::MakeContiguous { .. }
+                | Op::MakeContiguousWithHeadroom { .. }
+                | Op::MakeContiguousAt { .. }
+                | Op::Defragment { .. }
+                | Op::Collapse { .. }
+                | Op::Shatter { .. }
+                | Op::Duplicate { .. }
+                | Op::DuplicateWithHeadroom { .. }
+        )
+    }
+
     /// The operations that bytes name: eight bytes each. For fuzzers.
     pub fn from_bytes(bytes: &[u8]) -> impl Iterator<Item = Op> {
         bytes.as_chunks::<8>().0.iter().map(|chunk| {

@@ -185,8 +185,9 @@ impl Oracle {
     }
 
     /// Compares with a chain. Only now its segments count: where bytes of several were joined, all have the type of
-    /// the first and the flags of all; on a packet's first segment, flags become the packet's.
-    pub(crate) fn compare<H: Kind>(&mut self, chain: &MbufChain<H>) {
+    /// the first and the flags of all; on a packet's first segment, flags become the packet's. `joins` says whether
+    /// bytes of different types, or on both sides of the end of a record, may have been joined.
+    pub(crate) fn compare<H: Kind>(&mut self, chain: &MbufChain<H>, joins: bool) {
         assert_eq!(chain.check(), Ok(()));
         assert_eq!(chain.len(), self.len());
         assert!(*chain == self.bytes, "{chain:?} should be {:02x?}", self.bytes);
@@ -196,6 +197,8 @@ impl Oracle {
             let rest = self.marks.split_off(cut);
             let marks = std::mem::replace(&mut self.marks, rest);
             let kind = marks.first().map_or(self.empty, |mark| mark.kind);
+            let apart = marks.iter().rev().skip(1).any(|mark| mark.flags.contains(END) || mark.kind != kind);
+            assert!(joins || !apart, "segment {i} of {chain:?} joins {marks:?}");
             let mut own = marks.iter().fold(Flags(0), |flags, mark| flags.with(mark.flags));
             let mut flags = own;
             if let (0, Some(known)) = (i, &mut self.header) {

@@ -50,8 +50,8 @@ impl Entry {
         on!(&self.body, chain => Snapshot::of(chain))
     }
 
-    fn check(&mut self) {
-        on!(&self.body, chain => self.oracle.compare(chain));
+    fn check(&mut self, joins: bool) {
+        on!(&self.body, chain => self.oracle.compare(chain, joins));
     }
 }
 
@@ -164,7 +164,8 @@ impl World {
 
     /// Compares everything that is alive with what it should be.
     pub fn check(&mut self) {
-        self.chains.iter_mut().for_each(Entry::check);
+        let joins = self.last.is_some_and(Op::joins);
+        self.chains.iter_mut().for_each(|entry| entry.check(joins));
         for (memory, bytes) in &self.lent {
             assert!(**memory == **bytes, "memory lent for reading was written");
         }
@@ -172,7 +173,7 @@ impl World {
             queue.check().expect("a sound queue");
             assert_eq!(queue.len(), queued.len());
             assert_eq!(queue.front().is_none() && queue.back().is_none(), queued.is_empty());
-            queue.iter().zip(queued).for_each(|(packet, oracle)| oracle.compare(packet));
+            queue.iter().zip(queued).for_each(|(packet, oracle)| oracle.compare(packet, joins));
         }
         self.count();
     }
