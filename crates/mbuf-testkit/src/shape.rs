@@ -1,6 +1,6 @@
 //! The same bytes in every segmentation and storage.
 
-use mbuf::{Bare, Chain, Class, Flags, Head, Header, MHLEN, MLEN, MbufChain, Meta, Packet, Pool};
+use mbuf::{Bare, Chain, Class, Flags, Head, Header, MHLEN, MLEN, MbufChain, MbufType, Meta, Packet, Pool};
 
 use crate::{Label, Rng, segmentations};
 
@@ -203,13 +203,21 @@ impl<H: Kind> Built<H> {
     /// The flags that every built packet has.
     pub const FLAGS: Flags = Flags(Flags::MULTICAST.0 | Flags::VLAN_TAG.0);
 
-    /// Checks that a chain has the header that built ones get.
+    /// The type that every segment has.
+    pub const TYPE: MbufType = MbufType::Control;
+
+    /// Checks that a chain has the header that built ones get, and its segments the type, and no flags that are not
+    /// the packet's.
     #[track_caller]
     pub fn check_header(chain: &MbufChain<H>) {
         if let Some((meta, label)) = H::header(chain) {
             assert_eq!(meta, Self::META, "other metadata");
             assert_eq!(label, Some(Self::LABEL), "another label");
-            assert!(chain.flags().contains(Self::FLAGS), "flags are missing: {:?}", chain.flags());
+        }
+        let packet = if H::HEADER { Self::FLAGS } else { Flags::default() };
+        for (i, seg) in chain.segments().enumerate() {
+            let expected = if i == 0 { packet } else { Flags::default() };
+            assert_eq!((seg.flags(), seg.mbuf_type()), (expected, Self::TYPE), "of segment {i}");
         }
     }
 }
@@ -263,6 +271,7 @@ impl Shape {
             }
         }
         let mut chain = chain.expect("a shape has a segment");
+        chain.set_type(Built::<H>::TYPE);
         H::set_header(&mut chain, Built::<H>::META, Built::<H>::LABEL, Built::<H>::FLAGS);
         let built = Built { chain, bytes, shape: self.clone(), pool: pool.clone(), sharers };
         built.check();

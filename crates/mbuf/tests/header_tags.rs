@@ -200,6 +200,7 @@ fn headers_are_copied_and_moved_between_packets() {
     let mut from = Shape::of([(10, Storage::Inline), (20, Storage::ReadOnly)]).build::<Header>(&pool);
     let mut to = Packet::from_slice(&pool, &[7; 500]).unwrap();
     to.set_tag(Private(1));
+    to.set_type(Built::<Header>::TYPE);
     to.copy_header_from(&from.chain).unwrap();
     Built::check_header(&to);
     assert!(to.tag::<Private>().is_none(), "its own tags are replaced");
@@ -210,6 +211,7 @@ fn headers_are_copied_and_moved_between_packets() {
     assert_eq!(other.copy_header_from(&from.chain), Err(OpError::Tag));
     assert_eq!(other.copy_tags(&from.chain), Err(OpError::Tag));
     assert_eq!((other.tag(), other.meta()), (Some(&Private(1)), &Meta::EMPTY));
+    other.set_type(Built::<Header>::TYPE);
     other.take_header_from(&mut from.chain);
     Built::check_header(&other);
     assert_eq!((from.chain.tags().count(), from.chain.len()), (0, 30));

@@ -119,6 +119,13 @@ fn a_record_that_loses_its_last_bytes_ends_with_those_left() {
         packet.check().unwrap();
         assert_eq!(ends(&packet), expected);
     }
+    // Also if none of the segment that had the end is left.
+    let mut packet = Packet::from_slice(&pool, &[1; 1000]).unwrap();
+    packet.append(Chain::from_slice(&pool, &[2; 500]).unwrap()).unwrap();
+    packet.segments_mut().last().unwrap().set_flags(END);
+    packet.truncate(700);
+    assert_eq!(ends(&packet), [700]);
+    drop(packet);
     assert_empty(&pool);
 }
 
