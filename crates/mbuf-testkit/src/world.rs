@@ -268,6 +268,7 @@ impl World {
             Op::Append { who, other } => self.append(who, other, None),
             Op::Insert { who, other, at } => self.append(who, other, Some(at)),
             Op::SplitOff { .. }
+            | Op::SplitTo { .. }
             | Op::Share { .. }
             | Op::ShareRange { .. }
             | Op::Duplicate { .. }
@@ -504,6 +505,7 @@ impl World {
     /// Operations that make another chain.
     fn copy(&mut self, op: Op) -> Result<(), OpError> {
         let (Op::SplitOff { who, .. }
+        | Op::SplitTo { who, .. }
         | Op::Share { who }
         | Op::ShareRange { who, .. }
         | Op::Duplicate { who }
@@ -518,6 +520,10 @@ impl World {
             Op::SplitOff { at, .. } => {
                 let at = at.at(len);
                 (wrap(chain.split_off(at)?), at..len)
+            }
+            Op::SplitTo { at, .. } => {
+                let at = at.at(len);
+                (wrap(chain.split_to(at)?), at..len)
             }
             Op::Share { .. } => (wrap(chain.share()?), 0..len),
             Op::ShareRange { from, to, .. } => {
@@ -539,6 +545,10 @@ impl World {
         });
         let oracle = match op {
             Op::SplitOff { .. } => oracle.split_off(range.start),
+            Op::SplitTo { .. } => {
+                let rest = oracle.split_off(range.start);
+                std::mem::replace(oracle, rest)
+            }
             _ => oracle.part(range),
         };
         self.add(Entry { body, oracle });
