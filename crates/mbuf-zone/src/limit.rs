@@ -123,12 +123,17 @@ impl Core {
     /// Changes the keg's limit and gives back free objects beyond it.
     pub(crate) fn set_limit(self: &Arc<Self>, limit: Option<usize>) {
         self.keg().set_limit(limit);
-        self.kin.enforce(|zone| Arc::ptr_eq(zone.keg(), self.keg()));
+        self.kin.enforce(|zone| zone.has_slots_for(self));
+    }
+
+    /// How many objects would have to go back for the limits on them, and on their parts, to hold.
+    fn beyond(&self) -> usize {
+        self.keg().beyond().max(self.parts.as_ref().map_or(0, |parts| parts.beyond()))
     }
 
     /// Lets go of the zone if it was braked and its limits hold by now.
     pub(crate) fn ease(&self, stock: &mut Stock) {
-        if stock.braked && self.keg().beyond() == 0 {
+        if stock.braked && self.beyond() == 0 {
             stock.braked = false;
             self.depot.release();
         }
@@ -191,7 +196,7 @@ impl Kin {
     /// too many objects are in use.
     fn enforce(&self, of: impl Fn(&Core) -> bool) {
         let zones = self.members(of);
-        while zones.iter().any(|zone| zone.keg().beyond() > 0) {
+        while zones.iter().any(|zone| zone.beyond() > 0) {
             let moving = self.moving();
             for zone in &zones {
                 zone.brake();
@@ -200,7 +205,7 @@ impl Kin {
             for zone in &zones {
                 zone.collect(&moving);
                 let mut stock = zone.depot.stock.lock();
-                for _ in 0..zone.keg().beyond() {
+                for _ in 0..zone.beyond() {
                     let Some(object) = stock.part_with(zone.floor()) else { break };
                     excess.add(zone, object);
                 }

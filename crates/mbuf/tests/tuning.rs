@@ -48,22 +48,46 @@ fn limits_grow_and_shrink_and_what_is_accepted_is_in_force() {
 
 #[test]
 fn a_limit_below_what_is_in_use_refuses_until_fewer_are() {
-    let pool = Pool::builder().jumbo_pages(8).build().unwrap();
-    let page = || Packet::with_class(&pool, Class::Page);
-    let mut held: Vec<Packet> = (0..8).map(|_| page().unwrap()).collect();
-    assert_eq!(pool.set_limit(Class::Page, 4), Ok(Some(4)));
-    for in_use in (4..=8).rev() {
-        held.truncate(in_use);
-        let error = page().unwrap_err();
-        assert_eq!((error.resource, error.cause), (Class::Page.into(), AllocCause::Limit(4)));
+    for resource in Class::ALL.map(Resource::Storage).into_iter().chain([Resource::Mbuf]) {
+        let pool = Pool::new();
+        pool.set_limit(resource, 8).unwrap();
+        let get = || match resource {
+            Resource::Storage(class) => Packet::with_class(&pool, class),
+            _ => Packet::new(&pool),
+        };
+        let mut held: Vec<Packet> = (0..8).map(|_| get().unwrap()).collect();
+        assert_eq!(pool.set_limit(resource, 4), Ok(Some(4)));
+        for in_use in (4..=8).rev() {
+            held.truncate(in_use);
+            let error = get().unwrap_err();
+            assert_eq!((error.resource, error.cause), (resource, AllocCause::Limit(4)));
+        }
+        held.pop();
+        held.extend((0..5).map_while(|_| get().ok()));
+        assert_eq!(held.len(), 4);
+        pool.set_limit(resource, 10).unwrap();
+        held.extend((0..9).map_while(|_| get().ok()));
+        assert_eq!(held.len(), 10);
+        drop(held);
+        assert_empty(&pool);
     }
-    held.pop();
-    held.extend((0..5).map_while(|_| page().ok()));
-    assert_eq!(held.len(), 4);
-    pool.set_limit(Class::Page, 10).unwrap();
-    held.extend((0..9).map_while(|_| page().ok()));
-    assert_eq!(held.len(), 10);
-    drop(held);
+}
+
+#[test]
+fn a_limit_below_what_reservations_keep_is_refused() {
+    let pool = Pool::new();
+    let rx = pool.reservation("rx").clusters(5).buffers(Class::Page, 2).mbufs(1).build().unwrap();
+    for (resource, kept) in [(Resource::Mbuf, 8), (Class::Cluster.into(), 5), (Class::Page.into(), 2)] {
+        assert_eq!(rule(pool.set_limit(resource, kept - 1)), Rule::Reserved { kept: kept as u64 });
+        assert_eq!(pool.set_limit(resource, kept), Ok(Some(kept)));
+    }
+    let bytes = 8 * 256 + 5 * (2048 + 32) + 2 * (4096 + 32);
+    assert_eq!(rule(rx.set_budget(bytes - 1)), Rule::Reserved { kept: bytes as u64 });
+    pool.set_budget(bytes).unwrap();
+    let all: Vec<_> = (0..5).map(|_| Packet::with_cluster(&rx).unwrap()).collect();
+    assert!(Packet::with_cluster(&rx).is_err());
+    drop((all, rx));
+    pool.set_limit(Class::Cluster, 1).unwrap();
     assert_empty(&pool);
 }
 

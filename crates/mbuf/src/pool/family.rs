@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use mbuf_zone::raw::{Group, Mutex, RawZone};
 
 use super::{Reclaim, Shared, Waiting, Want};
-use crate::error::PoolId;
+use crate::config::Class;
+use crate::error::{PoolId, Resource};
 
 /// See the module.
 pub(crate) struct Family {
@@ -72,6 +73,25 @@ impl Family {
         for shared in &all {
             want.zones(shared).for_each(change);
         }
+    }
+
+    /// Buffers that reservations keep.
+    pub(crate) fn reserved(&self, resource: Resource) -> usize {
+        let reserve = |zone: &RawZone| zone.stats().reserve;
+        let pairs = matches!(resource, Resource::Mbuf | Resource::Storage(Class::Cluster));
+        let of = |shared: &Shared| {
+            reserve(shared.zone(resource)) + if pairs { reserve(&shared.packets) } else { 0 }
+        };
+        self.members().iter().map(|shared| of(shared)).sum()
+    }
+
+    /// What they are charged for, in bytes.
+    pub(crate) fn reserved_bytes(&self) -> usize {
+        let resources = Class::ALL.map(Resource::Storage).into_iter().chain([Resource::Mbuf]);
+        let each = |shared: &Shared, resource| shared.zone(resource).stats().object_bytes;
+        let members = self.members();
+        let Some(any) = members.first() else { return 0 };
+        resources.map(|resource| self.reserved(resource) * each(any, resource)).sum()
     }
 
     /// Objects that help, and have users.

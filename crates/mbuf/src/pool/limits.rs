@@ -77,8 +77,8 @@ impl Pool {
     /// ```
     ///
     /// # Errors
-    /// [`SettingError`]: larger than memory can be; against the pool's [`LimitPolicy`]; or fewer mbufs than the
-    /// pool's [`Preset`] wants. Nothing changed.
+    /// [`SettingError`]: larger than memory can be; against the pool's [`LimitPolicy`]; less than its reservations keep;
+    /// or fewer mbufs than the pool's [`Preset`] wants. Nothing changed.
     /// # BSD
     /// `sysctl_nmbclusters` and its like, `uma_zone_set_max`. Differs: one setter at a time; down as well as up,
     /// unless the pool's policy is the BSDs'; rules look at the new value; nothing is rounded.
@@ -158,6 +158,13 @@ impl Pool {
             LimitPolicy::Fixed => return Err(Rule::Fixed),
             LimitPolicy::GrowOnly if !grows => return Err(Rule::GrowOnly { current: current.into() }),
             _ => {}
+        }
+        let kept = match resource {
+            Some(resource) => self.shared().family.reserved(resource),
+            None => self.shared().family.reserved_bytes(),
+        };
+        if limit.is_some_and(|limit| limit < kept) {
+            return Err(Rule::Reserved { kept: kept as u64 });
         }
         let mut limits = Limits {
             mbufs: self.limit(Resource::Mbuf),

@@ -86,6 +86,11 @@ pub enum Rule {
         /// The limit on mbufs that there would be.
         mbufs: u64,
     },
+    /// Less than what reservations keep.
+    Reserved {
+        /// Buffers, or bytes, that they keep.
+        kept: u64,
+    },
     /// Has no effect, for a reason.
     NoEffect(&'static str),
     /// The pool's limits may only grow.
@@ -118,6 +123,7 @@ impl fmt::Display for Rule {
             Rule::FewMbufs { rule, least, mbufs } => {
                 write!(f, "there is {rule}: at least {least} mbufs, not {mbufs}")
             }
+            Rule::Reserved { kept } => write!(f, "reservations keep {kept}"),
             Rule::NoEffect(why) => write!(f, "it has no effect: {why}"),
             Rule::GrowOnly { current } => write!(f, "the pool's limits may only grow: it is {current}"),
             Rule::Fixed => f.write_str("it cannot be changed while the pool is in use"),
