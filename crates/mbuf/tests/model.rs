@@ -23,7 +23,7 @@ proptest! {
     })]
 
     #[test]
-    fn operations_do_to_chains_what_they_do_to_vectors(words in vec(any::<[u16; 4]>(), 1..120)) {
+    fn operations_do_to_chains_what_they_do_to_vectors(words in vec(any::<[u16; 4]>(), 1..if cfg!(miri) { 40 } else { 120 })) {
         let ops: Vec<Op> = words.into_iter().map(Op::from_words).collect();
         play(&ops);
     }
