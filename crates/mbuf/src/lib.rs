@@ -132,7 +132,9 @@ pub use interop::Appender;
 pub use mbuf_zone::Mmap;
 pub use mbuf_zone::{Arena, Heap, PageSource};
 pub use meta::{Flags, MbufType, Meta};
-pub use pool::{ClassStats, HookGuard, LimitChange, OpStats, Pool, PoolBuilder, PoolCache, PoolStats};
+pub use pool::{
+    ClassStats, HookGuard, LimitChange, OpStats, Pool, PoolBuilder, PoolCache, PoolStats, TagStats, TypeStats,
+};
 #[cfg(all(target_os = "linux", feature = "pressure"))]
 pub use pool::{PressureTrigger, PressureWatch};
 pub use pool::{ReclaimGuard, ReclaimKind, ReservationBuilder, Wait, WaitFuture};

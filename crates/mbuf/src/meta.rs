@@ -95,6 +95,10 @@ pub enum MbufType {
 }
 
 impl MbufType {
+    /// All types.
+    pub const ALL: [MbufType; 5] =
+        [MbufType::Data, MbufType::Header, MbufType::SocketName, MbufType::Control, MbufType::OutOfBand];
+
     pub(crate) fn from_bits(bits: u8) -> Self {
         match bits {
             2 => MbufType::Header,

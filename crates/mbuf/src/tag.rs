@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use core::any::{Any, TypeId};
 use core::fmt;
 
+use crate::pool::CountedTag;
 use crate::raw::Packet;
 
 /// What a copy of a packet carries of a tag.
@@ -61,6 +62,7 @@ pub trait Tag: Any + Send + Sync {
 struct Node {
     tag: Box<dyn Tag>,
     next: TagList,
+    counted: CountedTag,
 }
 
 /// The tags of a packet: one pointer, null for most.
@@ -75,13 +77,17 @@ impl TagList {
         self.0.is_some()
     }
 
-    fn iter(&self) -> impl Iterator<Item = &dyn Tag> {
+    fn nodes(&self) -> impl Iterator<Item = &Node> {
         let mut list = self;
         core::iter::from_fn(move || {
             let node = list.0.as_deref()?;
             list = &node.next;
-            Some(&*node.tag)
+            Some(node)
         })
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &dyn Tag> {
+        self.nodes().map(|node| &*node.tag)
     }
 
     /// A copy, in order, or `None` if a tag refuses.
@@ -94,12 +100,13 @@ impl TagList {
     fn copy_all(&self) -> Option<Self> {
         let mut copy = TagList::EMPTY;
         let mut end = &mut copy;
-        for tag in self.iter() {
-            match tag.copy() {
+        for node in self.nodes() {
+            match node.tag.copy() {
                 TagCopy::Without => {}
                 TagCopy::Refuse => return None,
                 TagCopy::With(tag) => {
-                    end = &mut end.0.insert(Box::new(Node { tag, next: TagList::EMPTY })).next
+                    let counted = node.counted.another();
+                    end = &mut end.0.insert(Box::new(Node { tag, next: TagList::EMPTY, counted })).next
                 }
             }
         }
@@ -112,9 +119,9 @@ impl TagList {
         while self.take(|_| true).is_some() {}
     }
 
-    fn push(&mut self, tag: Box<dyn Tag>) {
+    fn push(&mut self, tag: Box<dyn Tag>, counted: CountedTag) {
         let next = core::mem::replace(self, TagList::EMPTY);
-        self.0 = Some(Box::new(Node { tag, next }));
+        self.0 = Some(Box::new(Node { tag, next, counted }));
     }
 
     /// Takes out the first tag that `pick` wants.
@@ -123,7 +130,7 @@ impl TagList {
         loop {
             // Asked while all tags are in place: what is asked may panic.
             if pick(&*place.0.as_ref()?.tag) {
-                let Node { tag, next } = *place.0.take()?;
+                let Node { tag, next, counted: _ } = *place.0.take()?;
                 *place = next;
                 return Some(tag);
             }
@@ -181,7 +188,8 @@ impl Packet {
     /// `m_tag_alloc` and `m_tag_prepend`.
     #[doc(alias = "m_tag_prepend")]
     pub fn push_tag<T: Tag>(&mut self, tag: T) {
-        self.header_mut().tags.push(Box::new(tag));
+        let counted = CountedTag::new(&self.shared().ops);
+        self.header_mut().tags.push(Box::new(tag), counted);
         self.note_tags();
     }
 

@@ -123,6 +123,6 @@ impl<H: Head> MbufChain<H> {
             describe(&mut run, self.segs());
             Ok(run.into(header, len))
         };
-        copy().inspect_err(|_: &OpError| shared.ops.copy_failures.add(1))
+        copy().inspect_err(|_: &OpError| shared.ops.duplicate_failures.add(1))
     }
 }

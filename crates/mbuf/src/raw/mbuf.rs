@@ -35,7 +35,7 @@ use super::storage::{self, Storage, StorageKind};
 use super::zones::Shared;
 use crate::config::{Class, HEADER_OFFSET, MHLEN, MLEN, MSIZE, PLAIN_OFFSET};
 use crate::error::OpError;
-use crate::meta::Meta;
+use crate::meta::{MbufType, Meta};
 use crate::tag::TagList;
 
 /// What the first mbuf of a packet knows about the packet.
@@ -108,7 +108,8 @@ pub(crate) mod flag {
 /// 2. The window `data..data + len` lies within `buf..buf + cap`.
 /// 3. If `storage` is not null the mbuf is one of its `refs`.
 /// 4. At most one holder of a storage has `TAIL_OWNER`, and then no other holder's window ends behind that one's.
-/// 5. The mark is set if the storage is, or was, shared, is not the one the mbuf rests with, or tags are attached.
+/// 5. The mark is set if the storage is, or was, shared, is not the one the mbuf rests with, tags are attached, or the
+///    type is another than data, which alone is not counted.
 /// 6. With `PKTHDR` and without `FRESH`, the header is an initialised [`PacketHeader`].
 /// 7. Through a shared reference nothing changes but the mark. Changes are made by whoever owns the mbuf, or borrows
 ///    it mutably ([`Edit`]).
@@ -220,6 +221,10 @@ impl RawMbuf {
 
     pub(crate) fn type_bits(&self) -> u8 {
         (self.flags.get() & flag::TYPE_MASK) as u8
+    }
+
+    fn mbuf_type(&self) -> MbufType {
+        MbufType::from_bits(self.type_bits())
     }
 
     pub(crate) fn user_flags(&self) -> u16 {
@@ -344,6 +349,9 @@ impl RawMbuf {
             && !self.head.is_marked()
         {
             return Some("the mbuf would be freed without its tags");
+        }
+        if self.mbuf_type() != MbufType::Data && !self.head.is_marked() {
+            return Some("the mbuf would be freed and stay counted with its type");
         }
         None
     }
@@ -529,8 +537,9 @@ impl Mbuf {
                 self.flags.set(self.flags.get() & !flag::TAIL_OWNER | from.flags.get() & flag::READ_ONLY);
             }
         }
-        let told = u32::from(from.type_bits()) | u32::from(from.flags_up_to(part.end)) << flag::USER_SHIFT;
-        self.flags.set(self.flags.get() & !(flag::TYPE_MASK | flag::USER_MASK) | told);
+        let told = u32::from(from.flags_up_to(part.end)) << flag::USER_SHIFT;
+        self.flags.set(self.flags.get() & !flag::USER_MASK | told);
+        self.edit().set_type(from.type_bits());
         Ok(self)
     }
 
@@ -650,7 +659,7 @@ impl Drop for Released {
     }
 }
 
-const TYPE_DATA: u32 = 1;
+const TYPE_DATA: u32 = MbufType::Data as u32;
 const CLUSTER_BITS: u32 = StorageKind::Cluster(Class::Cluster).bits() << flag::KIND_SHIFT;
 
 /// Leave to change one segment, wherever it is linked.
@@ -807,8 +816,18 @@ impl<'a> Edit<'a> {
     }
 
     /// Sets the type.
+    #[inline]
     pub(crate) fn set_type(&mut self, bits: u8) {
+        if bits != self.type_bits() {
+            self.change_type(bits);
+        }
+    }
+
+    #[cold]
+    fn change_type(&mut self, bits: u8) {
+        self.shared().ops.retype(self.mbuf_type(), MbufType::from_bits(bits));
         self.flags.set(self.flags.get() & !flag::TYPE_MASK | u32::from(bits));
+        self.head.mark();
     }
 
     /// Sets the flags that users see. No bytes end no record.
@@ -889,7 +908,11 @@ unsafe fn free_marked(mbuf: NonNull<RawMbuf>) {
     // Dropped last: tags may run the user's code.
     let _tags = if raw.has(flag::PKTHDR) { owned.take_header().tags } else { TagList::EMPTY };
     let (storage, kind) = (NonNull::new(raw.storage.get()), raw.kind());
-    let paired = raw.has(flag::PAIRED);
+    let paired = raw.has(flag::PAIRED | flag::TYPE_MASK & !TYPE_DATA) && {
+        // Here, so that one test does for most.
+        owned.edit().set_type(MbufType::Data as u8);
+        raw.has(flag::PAIRED)
+    };
     if let Some(storage) = storage.filter(|_| paired && kind == StorageKind::Cluster(Class::Cluster)) {
         // SAFETY: held by invariant 3.
         if unsafe { storage.as_ref() }.refs.is_unique() {
@@ -1056,6 +1079,13 @@ mod tests {
         };
         let found = broken(1, lose, |seg, old| seg.storage().unwrap().refs.set(old));
         assert_eq!(fault(found), (1, "the storage is held and has no holders"));
+    }
+
+    #[test]
+    fn a_type_that_would_stay_counted_is_found() {
+        let retype = |seg: &RawMbuf| seg.flags.replace(seg.flags.get() + 1);
+        let found = broken(2, retype, |seg, old| seg.flags.set(old));
+        assert_eq!(fault(found), (2, "the mbuf would be freed and stay counted with its type"));
     }
 
     #[test]

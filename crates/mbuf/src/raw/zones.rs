@@ -29,7 +29,7 @@ use super::mbuf::{self, Mbuf, RawMbuf};
 use super::storage::{self, External, Storage};
 use crate::config::{Class, MCLBYTES};
 use crate::error::{AllocCause, AllocError, OpError, Refused, Resource};
-use crate::pool::{Family, OpCounters, Tuning};
+use crate::pool::{Counters, Family, Tuning};
 
 /// Everything the mbufs of a pool share. It lives as long as a handle of the pool or any of its buffers.
 pub(crate) struct Shared {
@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     pub(crate) packets: RawZone,
     pub(crate) clusters: [RawZone; 4],
     pub(crate) external: RawZone,
-    pub(crate) ops: OpCounters,
+    pub(crate) ops: Counters,
     pub(crate) family: Arc<Family>,
     /// Made for itself, not over the kegs of another pool.
     pub(crate) is_root: bool,
@@ -297,7 +297,7 @@ impl Shared {
                 Origin::Over(parent) => parent.external.secondary(&settings(512), hooks),
             };
             let is_root = matches!(origin, Origin::New(..));
-            let ops = OpCounters::default();
+            let ops = Counters::default();
             Shared { name, tuning, mbufs, packets, clusters, external, ops, family: family.clone(), is_root }
         });
         family.join(&shared);

@@ -1,15 +1,27 @@
-//! Counters, and their form as `netstat -m` prints it.
+//! What a pool counts.
+//!
+//! ```text
+//!   zones: what each thread counts beside its magazines ──────┐
+//!   counters: slow paths, types, tags; a set per thread ──────┴─▶ snapshot ─▶ netstat
+//!        └ operations: the list of slow paths
+//! ```
+
+mod counters;
+mod netstat;
+mod operations;
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
-use core::sync::atomic::{AtomicUsize, Ordering};
 
 use mbuf_zone::ZoneStats;
 use mbuf_zone::raw::RawZone;
 
 use super::Shared;
 use crate::config::{Class, MSIZE};
+use crate::meta::MbufType;
+use counters::sum;
+pub(crate) use counters::{CountedTag, Counter, Counters};
+pub use operations::OpStats;
 
 /// One kind of buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,66 +49,68 @@ pub struct ClassStats {
     pub waited: u64,
 }
 
-/// How often operations took a slow path, and failed. Not a count of all copies: constructors, duplicates, `shatter`,
-/// `collapse` and short appends are not in it.
+impl ClassStats {
+    fn since(&self, earlier: &ClassStats) -> ClassStats {
+        ClassStats {
+            allocations: self.allocations.saturating_sub(earlier.allocations),
+            denied: self.denied.saturating_sub(earlier.denied),
+            waited: self.waited.saturating_sub(earlier.waited),
+            ..*self
+        }
+    }
+}
+
+/// Mbufs in use by type: what `set_type` said they hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct OpStats {
-    /// Copies (shared or deep) that failed (`m_mcfail`).
-    pub copy_failures: u64,
-    /// Ranges that were made contiguous in a fresh segment (`m_pullup`, `m_pulldown`).
-    pub pullups: u64,
-    /// Ranges that could not be made contiguous (`m_mpfail`).
-    pub pullup_failures: u64,
-    /// Prepends that found no headroom and allocated.
-    pub prepends: u64,
-    /// Prepends that failed.
-    pub prepend_failures: u64,
-    /// Packets defragmented (`m_defragpackets`).
-    pub defrag_packets: u64,
-    /// Bytes copied to defragment (`m_defragbytes`).
-    pub defrag_bytes: u64,
-    /// Defragmentations that had nothing to do (`m_defraguseless`).
-    pub defrag_useless: u64,
-    /// Defragmentations that failed (`m_defragfailure`).
-    pub defrag_failures: u64,
-    /// Segments copied because they had to be written and were shared or read-only.
-    pub copies_on_write: u64,
+pub struct TypeStats {
+    /// [`MbufType::Data`].
+    pub data: usize,
+    /// [`MbufType::Header`].
+    pub header: usize,
+    /// [`MbufType::SocketName`].
+    pub socket_name: usize,
+    /// [`MbufType::Control`].
+    pub control: usize,
+    /// [`MbufType::OutOfBand`].
+    pub out_of_band: usize,
 }
 
-/// The live counters behind [`OpStats`], on cache lines of their own: threads that count do not slow down those that
-/// read what is beside.
-#[derive(Default)]
-#[repr(align(128))]
-pub(crate) struct OpCounters {
-    pub(crate) copy_failures: Counter,
-    pub(crate) pullups: Counter,
-    pub(crate) pullup_failures: Counter,
-    pub(crate) prepends: Counter,
-    pub(crate) prepend_failures: Counter,
-    pub(crate) defrag_packets: Counter,
-    pub(crate) defrag_bytes: Counter,
-    pub(crate) defrag_useless: Counter,
-    pub(crate) defrag_failures: Counter,
-    pub(crate) copies_on_write: Counter,
+impl TypeStats {
+    fn of(counters: &[&Counters], mbufs: usize) -> Self {
+        let count = |kind| sum(counters, |set| set.of_type(kind));
+        let mut types = TypeStats {
+            data: 0,
+            header: count(MbufType::Header),
+            socket_name: count(MbufType::SocketName),
+            control: count(MbufType::Control),
+            out_of_band: count(MbufType::OutOfBand),
+        };
+        let others = types.iter().map(|(_, count)| count).sum();
+        types.data = mbufs.saturating_sub(others);
+        types
+    }
+
+    /// Mbufs of each type.
+    pub fn iter(&self) -> impl Iterator<Item = (MbufType, usize)> {
+        let TypeStats { data, header, socket_name, control, out_of_band } = *self;
+        MbufType::ALL.into_iter().zip([data, header, socket_name, control, out_of_band])
+    }
 }
 
-#[derive(Default)]
-pub(crate) struct Counter(AtomicUsize);
-
-impl Counter {
-    pub(crate) fn add(&self, n: usize) {
-        self.0.fetch_add(n, Ordering::Relaxed);
-    }
-
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed) as u64
-    }
+/// Tags. One counts for the pool of the packet that it, or what it is a copy of, was attached to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct TagStats {
+    /// Tags attached.
+    pub current: usize,
+    /// Tags attached since the pool was made.
+    pub allocations: u64,
 }
 
 /// A snapshot of a pool. Exact when no thread is in the middle of an operation.
 ///
-/// `Display` prints the table of FreeBSD's `netstat -m`.
+/// `Display` prints the table of FreeBSD's `netstat -m`, `{:#}` everything else as well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolStats {
@@ -116,6 +130,10 @@ pub struct PoolStats {
     pub jumbo_16k: ClassStats,
     /// Buffers of external storage, whoever owns their memory.
     pub external: ClassStats,
+    /// Mbufs in use by type.
+    pub types: TypeStats,
+    /// Tags.
+    pub tags: TagStats,
     /// Slow paths.
     pub ops: OpStats,
     /// Bytes that mbufs and buffers may take together.
@@ -138,6 +156,27 @@ impl PoolStats {
             Class::Page => &self.jumbo_page,
             Class::Jumbo9 => &self.jumbo_9k,
             Class::Jumbo16 => &self.jumbo_16k,
+        }
+    }
+
+    /// What happened since an earlier snapshot of the same pool: everything that is counted since the pool was made is
+    /// counted from there; levels, limits and peaks are as they are now.
+    pub fn since(&self, earlier: &PoolStats) -> PoolStats {
+        let counted = |of: fn(&PoolStats) -> u64| of(self).saturating_sub(of(earlier));
+        PoolStats {
+            mbufs: self.mbufs.since(&earlier.mbufs),
+            packets: self.packets.since(&earlier.packets),
+            clusters: self.clusters.since(&earlier.clusters),
+            jumbo_page: self.jumbo_page.since(&earlier.jumbo_page),
+            jumbo_9k: self.jumbo_9k.since(&earlier.jumbo_9k),
+            jumbo_16k: self.jumbo_16k.since(&earlier.jumbo_16k),
+            external: self.external.since(&earlier.external),
+            tags: TagStats { allocations: counted(|stats| stats.tags.allocations), ..self.tags },
+            ops: self.ops.since(&earlier.ops),
+            memory_waited: counted(|stats| stats.memory_waited),
+            reclaims: counted(|stats| stats.reclaims),
+            reclaim_panics: counted(|stats| stats.reclaim_panics),
+            ..self.clone()
         }
     }
 
@@ -203,7 +242,7 @@ pub(super) fn snapshot(shared: &Shared) -> PoolStats {
     clusters.reserved += packets.reserved;
     // They are handed out in pairs only; the cluster zone counts those that pairs were made of.
     clusters.allocations = packets.allocations;
-    let ops = &shared.ops;
+    let counters: Vec<&Counters> = family.iter().map(|shared| &shared.ops).collect();
     PoolStats {
         name: shared.name.clone(),
         mbufs,
@@ -213,78 +252,16 @@ pub(super) fn snapshot(shared: &Shared) -> PoolStats {
         jumbo_9k: cluster(Class::Jumbo9),
         jumbo_16k: cluster(Class::Jumbo16),
         external: class(0, &family, |shared| &shared.external),
-        ops: OpStats {
-            copy_failures: ops.copy_failures.get(),
-            pullups: ops.pullups.get(),
-            pullup_failures: ops.pullup_failures.get(),
-            prepends: ops.prepends.get(),
-            prepend_failures: ops.prepend_failures.get(),
-            defrag_packets: ops.defrag_packets.get(),
-            defrag_bytes: ops.defrag_bytes.get(),
-            defrag_useless: ops.defrag_useless.get(),
-            defrag_failures: ops.defrag_failures.get(),
-            copies_on_write: ops.copies_on_write.get(),
+        types: TypeStats::of(&counters, mbufs.current),
+        tags: TagStats {
+            current: sum(&counters, |set| Some(&set.tags)),
+            allocations: sum(&counters, |set| Some(&set.tags_made)) as u64,
         },
+        ops: OpStats::of(&counters),
         budget: shared.family.group.budget(),
         budget_charged: shared.family.group.charged(),
         memory_waited: shared.family.waiting.waited_memory(),
         reclaims: shared.family.reclaim.runs.get(),
         reclaim_panics: shared.family.reclaim.panics.get(),
-    }
-}
-
-struct Limit(Option<usize>);
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(limit) => limit.fmt(f),
-            None => f.write_str("unlimited"),
-        }
-    }
-}
-
-impl fmt::Display for PoolStats {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let m = &self.mbufs;
-        writeln!(
-            f,
-            "{}/{}/{} mbufs in use (current/cache/total)",
-            m.current,
-            m.cached,
-            m.current + m.cached
-        )?;
-        let mut line = |c: &ClassStats, what: &str| {
-            let total = c.current + c.cached;
-            let limit = Limit(c.limit);
-            writeln!(f, "{}/{}/{total}/{limit} {what} in use (current/cache/total/max)", c.current, c.cached)
-        };
-        line(&self.clusters, "mbuf clusters")?;
-        writeln!(
-            f,
-            "{}/{} mbuf+clusters out of packet secondary zone in use (current/cache)",
-            self.packets.current, self.packets.cached
-        )?;
-        let mut line = |c: &ClassStats, what: &str| {
-            let total = c.current + c.cached;
-            let limit = Limit(c.limit);
-            writeln!(f, "{}/{}/{total}/{limit} {what} in use (current/cache/total/max)", c.current, c.cached)
-        };
-        line(&self.jumbo_page, "4k (page size) jumbo clusters")?;
-        line(&self.jumbo_9k, "9k jumbo clusters")?;
-        line(&self.jumbo_16k, "16k jumbo clusters")?;
-        let kib = |bytes: usize| bytes / 1024;
-        let (used, cached) = (kib(self.bytes_in_use()), kib(self.bytes_cached()));
-        writeln!(f, "{used}K/{cached}K/{}K bytes allocated to network (current/cache/total)", used + cached)?;
-        writeln!(
-            f,
-            "{}/{}/{} requests for mbufs denied (mbufs/clusters/mbuf+clusters)",
-            m.denied, self.clusters.denied, self.packets.denied
-        )?;
-        write!(
-            f,
-            "{}/{}/{} requests for jumbo clusters denied (4k/9k/16k)",
-            self.jumbo_page.denied, self.jumbo_9k.denied, self.jumbo_16k.denied
-        )
     }
 }
