@@ -90,6 +90,9 @@
 //!   `no_std` and needs `alloc`; use [`Pool::cache`] for speed.
 //! - `pressure` (Linux): [`Pool::watch_pressure`], to give memory back when the system is short of it.
 //! - `bytes`: `Buf` for packets, `BufMut`, and conversions from and to `Bytes` without copying.
+//! - `serde`: [`PoolStats`] in any format, and back.
+//! - `log`: a warning, at most once a minute, when allocations are denied because of a limit.
+//! - `prometheus`: statistics as Prometheus text (`Exposition`).
 //!
 //! # What it does not have
 //!
@@ -132,8 +135,11 @@ pub use interop::Appender;
 pub use mbuf_zone::Mmap;
 pub use mbuf_zone::{Arena, Heap, PageSource};
 pub use meta::{Flags, MbufType, Meta};
+#[cfg(feature = "prometheus")]
+pub use pool::Exposition;
 pub use pool::{
-    ClassStats, HookGuard, LimitChange, OpStats, Pool, PoolBuilder, PoolCache, PoolStats, TagStats, TypeStats,
+    ClassStats, HookGuard, LimitChange, LimitWarning, OpStats, Pool, PoolBuilder, PoolCache, PoolStats,
+    TagStats, TypeStats,
 };
 #[cfg(all(target_os = "linux", feature = "pressure"))]
 pub use pool::{PressureTrigger, PressureWatch};

@@ -378,7 +378,9 @@ static COUNTERS: &[&[Counter]] = &[
         counter("kern.ipc.mbuf.bytes.charged", Unit::Bytes, "bytes charged to kern.ipc.maxmbufmem", |s| {
             s.budget_charged as u64
         }),
-        counter("kern.ipc.mbstat.m_mcfail", Unit::Events, "copies that failed", |s| s.ops.copy_failures),
+        counter("kern.ipc.mbstat.m_mcfail", Unit::Events, "copies that failed, shared or deep", |s| {
+            s.ops.copy_failures.saturating_add(s.ops.duplicate_failures)
+        }),
         counter("kern.ipc.mbstat.m_mpfail", Unit::Events, "ranges that could not be made contiguous", |s| {
             s.ops.pullup_failures
         }),

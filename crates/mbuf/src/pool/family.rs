@@ -1,11 +1,12 @@
-//! What a pool and its reservations have in common: kegs and budget (by way of their zones), those who wait, reclaim.
+//! What a pool and its reservations have in common: kegs and budget (by way of their zones), those who wait, reclaim,
+//! warnings.
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
 use mbuf_zone::raw::{Group, Mutex, RawZone};
 
-use super::{Reclaim, Shared, Waiting, Want};
+use super::{Reclaim, Shared, Waiting, Want, Warner};
 use crate::config::Class;
 use crate::error::{PoolId, Resource};
 
@@ -15,6 +16,7 @@ pub(crate) struct Family {
     pub(crate) group: Group,
     pub(crate) waiting: Waiting,
     pub(crate) reclaim: Reclaim,
+    pub(crate) warner: Warner,
     /// Whether caches are locked, in all of them.
     pub(crate) locked: bool,
     members: Mutex<Members>,
@@ -27,12 +29,13 @@ struct Members {
 }
 
 impl Family {
-    pub(crate) fn new(locked: bool) -> Arc<Self> {
+    pub(crate) fn new(locked: bool, warner: Warner) -> Arc<Self> {
         Arc::new(Family {
             id: PoolId::fresh(),
             group: Group::new(),
             waiting: Waiting::new(),
             reclaim: Reclaim::new(),
+            warner,
             locked,
             members: Mutex::new(Members { all: Vec::new(), watching: [0; Want::COUNT] }),
         })

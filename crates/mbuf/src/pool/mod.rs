@@ -11,6 +11,7 @@ mod reservation;
 mod stats;
 mod tuning;
 mod wait;
+mod warning;
 
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
@@ -28,11 +29,16 @@ pub use pressure::{PressureTrigger, PressureWatch};
 pub(crate) use reclaim::Reclaim;
 pub use reclaim::{ReclaimGuard, ReclaimKind};
 pub use reservation::ReservationBuilder;
+#[cfg(feature = "prometheus")]
+pub use stats::Exposition;
 pub use stats::{ClassStats, OpStats, PoolStats, TagStats, TypeStats};
 pub(crate) use stats::{CountedTag, Counters};
 pub(crate) use tuning::{Room, Tuning};
 pub use wait::{Wait, WaitFuture};
 pub(crate) use wait::{Waiting, Want};
+pub use warning::LimitWarning;
+use warning::Warn;
+pub(crate) use warning::Warner;
 
 use crate::config::{Class, LINK_HEADER, MHLEN};
 use crate::error::BuildError;
@@ -114,11 +120,12 @@ impl Pool {
             limits,
             source,
             locked,
+            warn,
         } = settings;
         let tuning = Tuning { room: Room::new(link, header, data), ..Tuning::default() };
         tuning.defrag_failures.set(defrag_failures);
         tuning.wait.set(wait);
-        let shared = Shared::new(name, tuning, limits, source, locked);
+        let shared = Shared::new(name, tuning, limits, source, locked, Warner::new(warn));
         Pool(Arc::new(Handle { shared, control: Arc::new(Control::new(rules)) }))
     }
 
@@ -187,6 +194,7 @@ struct Settings {
     limits: Limits,
     source: Arc<dyn PageSource>,
     locked: bool,
+    warn: Option<Arc<Warn>>,
 }
 
 impl Default for Settings {
@@ -200,6 +208,7 @@ impl Default for Settings {
             limits: Limits::default(),
             source: Arc::new(Heap),
             locked: false,
+            warn: None,
         }
     }
 }
@@ -304,6 +313,27 @@ impl PoolBuilder {
     /// by itself where `membarrier(2)` is missing. For tests and comparisons.
     pub fn locked(mut self, locked: bool) -> Self {
         self.settings.locked = locked;
+        self
+    }
+
+    /// Calls `warn` when an allocation is denied because of a limit, at most once a minute for each resource. Default:
+    /// a warning through the crate `log`, with the feature of that name, otherwise nothing.
+    ///
+    /// It is called by the thread whose allocation failed, which holds no lock of the pool; it may allocate and free.
+    /// If it panics, that ends there. Without `std` there is no clock: it is called at every denial.
+    ///
+    /// ```
+    /// # use mbuf::Pool;
+    /// let pool = Pool::builder().clusters(1024).on_limit(|warning| eprintln!("{warning}")).build()?;
+    /// # Ok::<(), mbuf::BuildError>(())
+    /// ```
+    ///
+    /// # BSD
+    /// The message and interval of NetBSD's `pool_sethardlimit`; FreeBSD's `uma_zone_set_warning`.
+    #[doc(alias = "pool_sethardlimit")]
+    #[doc(alias = "uma_zone_set_warning")]
+    pub fn on_limit(mut self, warn: impl Fn(&LimitWarning<'_>) + Send + Sync + 'static) -> Self {
+        self.settings.warn = Some(Arc::new(warn));
         self
     }
 

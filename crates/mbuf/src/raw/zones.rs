@@ -29,7 +29,7 @@ use super::mbuf::{self, Mbuf, RawMbuf};
 use super::storage::{self, External, Storage};
 use crate::config::{Class, MCLBYTES};
 use crate::error::{AllocCause, AllocError, OpError, Refused, Resource};
-use crate::pool::{Counters, Family, Tuning};
+use crate::pool::{Counters, Family, Tuning, Warner};
 
 /// Everything the mbufs of a pool share. It lives as long as a handle of the pool or any of its buffers.
 pub(crate) struct Shared {
@@ -237,8 +237,9 @@ impl Shared {
         limits: Limits,
         source: Arc<dyn PageSource>,
         locked: bool,
+        warner: Warner,
     ) -> Arc<Self> {
-        let family = Family::new(locked);
+        let family = Family::new(locked, warner);
         family.group.set_budget(limits.budget);
         Self::make(name, tuning, family, Origin::New(limits, source))
     }
@@ -338,7 +339,9 @@ impl Shared {
             Cause::Waiters => Some(AllocCause::Waiters),
             _ => None,
         };
-        AllocError { resource, cause: cause.unwrap_or(AllocCause::Memory), pool: self.family.id }
+        let error = AllocError { resource, cause: cause.unwrap_or(AllocCause::Memory), pool: self.family.id };
+        self.family.warner.warn(&self.name, error);
+        error
     }
 
     /// An empty mbuf with inline storage (`m_get`, `m_gethdr`).

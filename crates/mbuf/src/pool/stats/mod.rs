@@ -3,12 +3,14 @@
 //! ```text
 //!   zones: what each thread counts beside its magazines ──────┐
 //!   counters: slow paths, types, tags; a set per thread ──────┴─▶ snapshot ─▶ netstat
-//!        └ operations: the list of slow paths
+//!        └ operations: the list of slow paths                  (or prometheus, serde)
 //! ```
 
 mod counters;
 mod netstat;
 mod operations;
+#[cfg(feature = "prometheus")]
+mod prometheus;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -22,9 +24,12 @@ use crate::meta::MbufType;
 use counters::sum;
 pub(crate) use counters::{CountedTag, Counter, Counters};
 pub use operations::OpStats;
+#[cfg(feature = "prometheus")]
+pub use prometheus::Exposition;
 
 /// One kind of buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct ClassStats {
     /// Bytes of one buffer.
@@ -62,6 +67,7 @@ impl ClassStats {
 
 /// Mbufs in use by type: what `set_type` said they hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct TypeStats {
     /// [`MbufType::Data`].
@@ -100,6 +106,7 @@ impl TypeStats {
 
 /// Tags. One counts for the pool of the packet that it, or what it is a copy of, was attached to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct TagStats {
     /// Tags attached.
@@ -110,8 +117,11 @@ pub struct TagStats {
 
 /// A snapshot of a pool. Exact when no thread is in the middle of an operation.
 ///
-/// `Display` prints the table of FreeBSD's `netstat -m`, `{:#}` everything else as well.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `Display` prints the table of FreeBSD's `netstat -m`, `{:#}` everything else as well. With the feature `serde` it
+/// can be written in any format and read again, also by another version: what is missing reads as nothing, what is not
+/// known is passed over.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct PoolStats {
     /// The pool's name.
@@ -157,6 +167,21 @@ impl PoolStats {
             Class::Jumbo9 => &self.jumbo_9k,
             Class::Jumbo16 => &self.jumbo_16k,
         }
+    }
+
+    /// All kinds of buffers, by the names of their fields. Packets are among the mbufs and the clusters, too.
+    pub fn classes(&self) -> impl Iterator<Item = (&'static str, &ClassStats)> {
+        let PoolStats { mbufs, packets, clusters, jumbo_page, jumbo_9k, jumbo_16k, external, .. } = self;
+        [
+            ("mbufs", mbufs),
+            ("packets", packets),
+            ("clusters", clusters),
+            ("jumbo_page", jumbo_page),
+            ("jumbo_9k", jumbo_9k),
+            ("jumbo_16k", jumbo_16k),
+            ("external", external),
+        ]
+        .into_iter()
     }
 
     /// What happened since an earlier snapshot of the same pool: everything that is counted since the pool was made is

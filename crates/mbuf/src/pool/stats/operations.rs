@@ -42,6 +42,7 @@ operations! {
     /// How often operations took a slow path, and failed. Not a count of all copies: constructors, duplicates,
     /// `shatter`, `collapse` and short appends are not in it.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
     #[non_exhaustive]
     pub struct OpStats {
         /// Copies that share storage and failed (`m_mcfail`).
