@@ -92,6 +92,7 @@
 //! - `bytes`: `Buf` for packets, `BufMut`, and conversions from and to `Bytes` without copying.
 //! - `serde`: [`PoolStats`] in any format, and back.
 //! - `log`: a warning, at most once a minute, when allocations are denied because of a limit.
+//! - `publish`: live statistics for other processes (module `publish`; Unix).
 //! - `prometheus`: statistics as Prometheus text (`Exposition`).
 //!
 //! # What it does not have
@@ -116,6 +117,8 @@ mod meta;
 mod ops;
 mod packet;
 mod pool;
+#[cfg(all(unix, feature = "publish"))]
+pub mod publish;
 mod queue;
 mod raw;
 mod reserve;

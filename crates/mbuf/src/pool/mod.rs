@@ -78,6 +78,8 @@ pub struct Pool(Arc<Handle>);
 struct Handle {
     shared: Arc<Shared>,
     control: Arc<Control>,
+    #[cfg(all(unix, feature = "publish"))]
+    _published: Option<crate::publish::Published>,
 }
 
 impl Drop for Handle {
@@ -126,13 +128,21 @@ impl Pool {
         tuning.defrag_failures.set(defrag_failures);
         tuning.wait.set(wait);
         let shared = Shared::new(name, tuning, limits, source, locked, Warner::new(warn));
-        Pool(Arc::new(Handle { shared, control: Arc::new(Control::new(rules)) }))
+        Self::of(shared, Arc::new(Control::new(rules)))
     }
 
     /// A pool over another one's kegs.
     fn over(parent: &Pool, name: String) -> Self {
-        let (shared, control) = (parent.shared().child(name), parent.0.control.clone());
-        Pool(Arc::new(Handle { shared, control }))
+        Self::of(parent.shared().child(name), parent.0.control.clone())
+    }
+
+    fn of(shared: Arc<Shared>, control: Arc<Control>) -> Self {
+        Pool(Arc::new(Handle {
+            #[cfg(all(unix, feature = "publish"))]
+            _published: crate::publish::from_environment(&shared),
+            shared,
+            control,
+        }))
     }
 
     #[inline(always)]
@@ -140,11 +150,16 @@ impl Pool {
         &self.0.shared
     }
 
+    #[cfg(all(unix, feature = "publish"))]
+    pub(crate) fn stats_of(shared: &Shared) -> PoolStats {
+        stats::snapshot(shared)
+    }
+
     fn control(&self) -> &Control {
         &self.0.control
     }
 
-    fn downgrade(&self) -> Weak<Shared> {
+    pub(crate) fn downgrade(&self) -> Weak<Shared> {
         Arc::downgrade(&self.0.shared)
     }
 
