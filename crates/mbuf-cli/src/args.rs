@@ -1,6 +1,8 @@
 //! The command line.
 
 use std::path::PathBuf;
+#[cfg(unix)]
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -22,6 +24,60 @@ pub(crate) enum Command {
     /// Print the settings and counters of a pool by name, or check a configuration and print what it would give.
     #[command(after_help = SYSCTL_ENDING)]
     Sysctl(SysctlArgs),
+
+    /// Show the pools that running processes publish: all processes, or the pools of one as `netstat -m` does.
+    #[cfg(unix)]
+    Stat(StatArgs),
+
+    /// Show the pools of running processes on the whole screen.
+    #[cfg(unix)]
+    Top(TopArgs),
+}
+
+/// What `mbufctl stat` is told.
+#[cfg(unix)]
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatArgs {
+    /// The process whose pools are shown; without it, a list of processes.
+    pub(crate) pid: Option<u32>,
+
+    /// Again and again, every so many seconds.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "1", value_parser = seconds)]
+    pub(crate) watch: Option<Duration>,
+
+    /// Write JSON: all that is published; with --watch one line each time.
+    #[arg(long, conflicts_with = "prometheus")]
+    pub(crate) json: bool,
+
+    /// Write Prometheus text.
+    #[arg(long)]
+    pub(crate) prometheus: bool,
+
+    /// Look there instead of in the user's runtime directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+/// What `mbufctl top` is told.
+#[cfg(unix)]
+#[derive(Debug, clap::Args)]
+pub(crate) struct TopArgs {
+    /// Seconds between two looks.
+    #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = seconds)]
+    pub(crate) interval: Duration,
+
+    /// Look there instead of in the user's runtime directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+/// A time in seconds, between a hundredth and a day.
+#[cfg(unix)]
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.01..=86_400.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("it takes seconds, between 0.01 and 86400".into()),
+    }
 }
 
 /// What `mbufctl replay` is told.
@@ -57,7 +113,11 @@ pub(crate) struct ReplayArgs {
 
     /// Run the capture this many times.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) repeat: u32,
+    repeat: u32,
+
+    /// Run it again and again, until a signal ends that or it was run N times.
+    #[arg(long = "loop", value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0", conflicts_with = "repeat")]
+    again: Option<u32>,
 
     /// Frames that go through the stages together.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=32768))]
@@ -124,6 +184,11 @@ fn preset(name: &str) -> Result<mbuf::Preset, String> {
 }
 
 impl ReplayArgs {
+    /// How often the capture is run; `None` is without end.
+    pub(crate) fn laps(&self) -> Option<u32> {
+        Some(self.again.unwrap_or(self.repeat)).filter(|&laps| laps > 0)
+    }
+
     /// The stages that are named, in order.
     pub(crate) fn stages(&self) -> Vec<StageSpec> {
         self.stages.iter().flat_map(|list| list.0.clone()).collect()
@@ -139,6 +204,7 @@ Examples:
   mbufctl replay a.pcapng --repeat 100 --clusters 200 --plot memory.svg
   tcpdump -w - | mbufctl replay - --stage verify
   mbufctl replay a.pcap --stage vlan:7 --out - | tshark -r -
+  MBUF_PUBLISH=1 mbufctl replay --loop                   while `mbufctl top` shows its pool
 
 Exit status:
   0  all went well; packets dropped for want of buffers are a warning
@@ -171,6 +237,24 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_loop_has_an_end_or_none() {
+        let laps = |line: &[&str]| {
+            let line = ["mbufctl", "replay"].iter().chain(line);
+            let Command::Replay(args) = Args::try_parse_from(line).map_err(|error| error.kind())?.command
+            else {
+                panic!()
+            };
+            Ok::<_, clap::error::ErrorKind>(args.laps())
+        };
+        assert_eq!(laps(&[]), Ok(Some(1)));
+        assert_eq!(laps(&["--repeat", "3"]), Ok(Some(3)));
+        assert_eq!(laps(&["--loop"]), Ok(None));
+        assert_eq!(laps(&["--loop=7", "file"]), Ok(Some(7)));
+        assert_eq!(laps(&["--loop", "file"]), Ok(None));
+        assert!(laps(&["--loop=x"]).is_err() && laps(&["--loop", "--repeat", "2"]).is_err());
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! ```text
 //!   args ─▶ replay: capture ─▶ pool ─▶ stages ─▶ proof, output ─▶ report, chart
 //!      │                                └ wire: headers across segments
-//!      └──▶ sysctl: preset, files, environment, arguments ─▶ tunables ─▶ pool ─▶ names and values
+//!      ├──▶ sysctl: preset, files, environment, arguments ─▶ tunables ─▶ pool ─▶ names and values
+//!      └──▶ live: pages of running processes ─▶ text, JSON, Prometheus, screen
 //! ```
 //!
 //! Exit status: 0 when all went well (frames dropped by a small pool are a warning), 1 when the capture is damaged,
@@ -15,6 +16,8 @@
 mod args;
 mod classes;
 mod embedded;
+#[cfg(unix)]
+mod live;
 mod replay;
 mod stage;
 mod sysctl;
@@ -28,10 +31,18 @@ use clap::Parser;
 use args::{Args, Command};
 
 fn main() -> ExitCode {
-    let outcome = match Args::parse().command {
-        Command::Replay(args) => replay::run(&args),
-        Command::Sysctl(args) => sysctl::run(&args),
-    };
+    match Args::parse().command {
+        Command::Replay(args) => report(&replay::run(&args)),
+        Command::Sysctl(args) => report(&sysctl::run(&args)),
+        #[cfg(unix)]
+        Command::Stat(args) => live::stat::run(&args),
+        #[cfg(unix)]
+        Command::Top(args) => live::top::run(&args),
+    }
+}
+
+/// Writes what a command left.
+fn report(outcome: &replay::Outcome) -> ExitCode {
     for message in &outcome.messages {
         complain(message);
     }

@@ -45,6 +45,21 @@ fn json_of_other_versions_is_read_as_far_as_it_goes_and_no_further() {
     }
 }
 
+#[test]
+fn figures_from_elsewhere_may_be_any() {
+    let most = usize::MAX;
+    let class =
+        format!(r#"{{"size":{most},"current":{most},"cached":{most},"total":{most},"denied":{most}}}"#);
+    let text = format!(r#"{{"mbufs":{class},"clusters":{class},"jumbo_page":{class}}}"#);
+    let stats: PoolStats = serde_json::from_str(&text).unwrap();
+    assert_eq!(stats.bytes_in_use(), most);
+    assert!(format!("{stats:#}").contains(&format!("{most}/{most}/{most} mbufs in use")));
+    let mut page = Exposition::new();
+    page.add(&stats);
+    assert!(page.to_string().contains(&most.to_string()));
+    assert_eq!(PoolStats::default().since(&stats).mbufs.denied, 0);
+}
+
 /// Every sample by its name and labels.
 fn samples(text: &str) -> BTreeMap<(String, BTreeMap<String, String>), u64> {
     let scrape = Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).unwrap();

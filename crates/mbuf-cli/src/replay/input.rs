@@ -103,8 +103,8 @@ impl Input {
     ///
     /// # Errors
     /// A message, when it cannot be opened, is no capture, or cannot be read `laps` times.
-    pub(super) fn open(source: Source, laps: u32) -> Result<Self, String> {
-        if laps > 1 && !source.can_repeat() {
+    pub(super) fn open(source: Source, laps: Option<u32>) -> Result<Self, String> {
+        if laps.is_none_or(|laps| laps > 1) && !source.can_repeat() {
             return Err(format!("{} can be read only once: --repeat needs a file", source.name()));
         }
         let interrupt = Interrupt::new().map_err(|error| format!("cannot wait for signals: {error}"))?;

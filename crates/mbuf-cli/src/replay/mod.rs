@@ -102,7 +102,7 @@ impl Run {
         }
 
         // Nothing is opened for writing before the input is known to be a capture.
-        let input = Input::open(source, args.repeat)?;
+        let input = Input::open(source, args.laps())?;
         input.catch_signals()?;
         let output = out.as_ref().map(Output::create).transpose()?;
         let plot = plot.as_ref().map(Sink::open).transpose()?;
@@ -131,7 +131,8 @@ impl Run {
 
     fn laps(&mut self, args: &ReplayArgs) -> Result<(), String> {
         let mut window = Window::default();
-        for lap in 0..args.repeat {
+        let laps = args.laps();
+        for lap in (0u64..).take_while(|&lap| laps.is_none_or(|laps| lap < laps.into())) {
             if lap > 0 {
                 self.input.rewind()?;
             }

@@ -19,7 +19,8 @@ pub(super) struct Report {
     version: &'static str,
     capture: CaptureReport,
     window: u32,
-    repeat: u32,
+    /// None: until it was ended.
+    repeat: Option<u32>,
     stages: Vec<StageReport>,
     total: Total,
     proof: ProofReport,
@@ -151,7 +152,7 @@ impl Report {
             total: Total::new(capture.frames, &stages),
             capture,
             window: args.window,
-            repeat: args.repeat,
+            repeat: args.laps(),
             stages,
             proof,
             peak_means: plot::PEAK,

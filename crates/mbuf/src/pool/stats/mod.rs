@@ -222,7 +222,9 @@ impl PoolStats {
 
     fn sum(&self, of: impl Fn(&ClassStats) -> usize) -> usize {
         let classes = Class::ALL.iter().map(|&class| self.class(class));
-        classes.chain([&self.mbufs]).map(|class| of(class) * class.size).sum()
+        let bytes = classes.chain([&self.mbufs]).map(|class| of(class).saturating_mul(class.size));
+        // A snapshot may come from elsewhere and say anything.
+        bytes.fold(0, usize::saturating_add)
     }
 }
 

@@ -30,14 +30,14 @@ impl fmt::Display for PoolStats {
 
 fn line(f: &mut fmt::Formatter<'_>, class: &ClassStats, what: &str) -> fmt::Result {
     let ClassStats { current, cached, limit, .. } = class;
-    let (total, limit) = (current + cached, Limit(*limit));
+    let (total, limit) = (current.saturating_add(*cached), Limit(*limit));
     writeln!(f, "{current}/{cached}/{total}/{limit} {what} in use (current/cache/total/max)")
 }
 
 impl PoolStats {
     fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let PoolStats { mbufs, packets, clusters, jumbo_page, jumbo_9k, jumbo_16k, .. } = self;
-        let total = mbufs.current + mbufs.cached;
+        let total = mbufs.current.saturating_add(mbufs.cached);
         writeln!(f, "{}/{}/{total} mbufs in use (current/cache/total)", mbufs.current, mbufs.cached)?;
         line(f, clusters, "mbuf clusters")?;
         writeln!(
@@ -50,7 +50,8 @@ impl PoolStats {
         line(f, jumbo_16k, "16k jumbo clusters")?;
         let kib = |bytes: usize| bytes / 1024;
         let (used, cached) = (kib(self.bytes_in_use()), kib(self.bytes_cached()));
-        writeln!(f, "{used}K/{cached}K/{}K bytes allocated to network (current/cache/total)", used + cached)?;
+        let total = used.saturating_add(cached);
+        writeln!(f, "{used}K/{cached}K/{total}K bytes allocated to network (current/cache/total)")?;
         writeln!(
             f,
             "{}/{}/{} requests for mbufs denied (mbufs/clusters/mbuf+clusters)",
