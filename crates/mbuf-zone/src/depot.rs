@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 
+use crate::back::Spare;
 use crate::head::Object;
 use crate::sync::{AtomicUsize, Mutex, Ordering, Place};
 
@@ -98,7 +99,9 @@ pub(crate) struct Stock {
     empty: Vec<Magazine>,
     /// Free objects in no magazine: collected, or freed without a cache.
     pub(crate) loose: Vec<Object>,
-    /// Objects of this zone out of the keg: with users, in caches, and here.
+    /// Slots that are kept for the zone and hold no object, for want of a part.
+    pub(crate) bare: Vec<Object>,
+    /// Slots of this zone out of the keg: with users, in caches, and here.
     pub(crate) out: usize,
     /// More is out than a limit allows, or was: the zone is held, and what is freed goes to the keg.
     pub(crate) braked: bool,
@@ -117,6 +120,7 @@ impl Depot {
             full: Vec::new(),
             empty: Vec::new(),
             loose: Vec::new(),
+            bare: Vec::new(),
             out: 0,
             braked: false,
             watched: 0,
@@ -182,14 +186,17 @@ impl Stock {
         self.loose.pop()
     }
 
-    /// Takes an object for good, as long as `floor` stay out of the keg.
-    pub(crate) fn part_with(&mut self, floor: usize) -> Option<Object> {
+    /// Takes a slot, with or without an object, for good, as long as `floor` stay out of the keg.
+    pub(crate) fn part_with(&mut self, floor: usize) -> Option<Spare> {
         if self.out <= floor {
             return None;
         }
-        let object = self.pop()?;
+        let spare = match self.bare.pop() {
+            Some(slot) => Spare::Bare(slot),
+            None => Spare::Whole(self.pop()?),
+        };
         self.out -= 1;
-        Some(object)
+        Some(spare)
     }
 
     /// Free objects here.

@@ -119,6 +119,11 @@ impl Budget {
         self.charged.load(Ordering::Relaxed).saturating_sub(self.limit.load(Ordering::Relaxed))
     }
 
+    /// Bytes left.
+    pub(crate) fn room(&self) -> usize {
+        self.limit.load(Ordering::Relaxed).saturating_sub(self.charged.load(Ordering::Relaxed))
+    }
+
     /// Whether there is so much left.
     pub(crate) fn has(&self, bytes: usize) -> bool {
         let charged = self.charged.load(Ordering::Relaxed);

@@ -222,6 +222,20 @@ impl Keg {
         Ok(taken)
     }
 
+    /// The block of a slot that is out.
+    pub(crate) fn block(&self, slot: Object) -> Option<NonNull<u8>> {
+        // SAFETY: the head of a slot that is out of the keg is live.
+        let (index, at) = unsafe { slot.head() }.place();
+        let state = self.state.lock();
+        let slab = state.slabs[index as usize].as_ref().expect("the slab of a slot that is out exists");
+        slab.slot(index, at as usize, &self.shape).1
+    }
+
+    /// Free slots, as far as limit and memory that is there already allow no less; what the limit leaves.
+    pub(crate) fn room(&self) -> usize {
+        self.limit.load(Ordering::Relaxed).saturating_sub(self.state.lock().used)
+    }
+
     /// Puts a slot back.
     ///
     /// # Safety

@@ -25,13 +25,14 @@
 //!
 //! # Layers, bottom-up
 //!
-//! `sync` → `page` → `head` → `keg` → `depot` → `cache` → `group`, `zone`, `limit` → `wait`, `thread`, `local` → `raw` →
+//! `sync` → `page` → `head` → `keg` → `depot` → `cache` → `group`, `zone`, `back`, `limit` → `wait`, `thread`, `local` → `raw` →
 //! `slot`. Each may use those before it.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
 
+mod back;
 mod cache;
 mod depot;
 mod group;

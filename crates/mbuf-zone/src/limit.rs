@@ -15,7 +15,8 @@
 //! # Limits that were lowered
 //!
 //! Where more is in use than a new limit allows, the zones are **braked**: held, and every object that is freed goes
-//! back to the keg, so that nothing is handed out until the limit holds. The first operation after that lets go.
+//! back to the keg, so that nothing is handed out until the limit holds, but for what a reserve keeps. The first free,
+//! or look into the keg, after that lets go.
 //!
 //! # Watchers
 //!
@@ -27,12 +28,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 
+use crate::back::{Finish, Later};
 use crate::depot::Stock;
-use crate::group::{Kin, Moving};
+use crate::group::Kin;
 use crate::head::Object;
 use crate::keg::Cause;
 use crate::sync::{Guard, Ordering};
-use crate::zone::{Core, Finish};
+use crate::zone::Core;
 
 /// What a look came upon.
 pub(crate) enum Found {
@@ -41,6 +43,9 @@ pub(crate) enum Found {
     /// A slot that was taken from the keg and counts as out, and its block.
     Slot(Object, Option<NonNull<u8>>),
 }
+
+/// How a look takes what it finds: anything, or only from the keg.
+type Take = fn(&Arc<Core>, &mut Stock) -> Result<Found, Cause>;
 
 /// Most objects of other zones that are taken apart at a time.
 const RAID: usize = 32;
@@ -71,14 +76,14 @@ impl Core {
     /// Depot and keg have nothing. Looks for free objects of this zone in all caches, then with others.
     #[cold]
     pub(crate) fn starve(self: &Arc<Self>, cause: Cause) -> Result<Object, Cause> {
-        let found = self.search(cause).and_then(|found| self.make(found));
+        let found = self.search(cause, Core::take).and_then(|found| self.make(found));
         if found.is_err() {
             self.deny();
         }
         found
     }
 
-    fn search(self: &Arc<Self>, mut cause: Cause) -> Result<Found, Cause> {
+    fn search(self: &Arc<Self>, mut cause: Cause, take: Take) -> Result<Found, Cause> {
         loop {
             // Declared first, let go of last: with it may go the last handle of a zone.
             let kin;
@@ -94,7 +99,7 @@ impl Core {
                 let mut stocks: Vec<Guard<'_, Stock>> =
                     kin.iter().map(|zone| zone.depot.stock.lock()).collect();
                 let stopped = cause;
-                match self.take(&mut stock) {
+                match take(self, &mut stock) {
                     Ok(found) => return Ok(found),
                     Err(now) => cause = now,
                 }
@@ -106,17 +111,18 @@ impl Core {
                 let mut bytes = 0;
                 for (zone, stock) in kin.iter().zip(&mut stocks) {
                     while bytes < enough
-                        && let Some(object) = stock.part_with(zone.floor())
+                        && spoils.has_room_for(zone)
+                        && let Some(spare) = stock.part_with(zone.floor())
                     {
                         bytes += zone.keg().shape().bytes();
-                        spoils.add(zone, object);
+                        spoils.add(zone, spare);
                     }
                 }
             }
-            if spoils.is_empty() {
+            if spoils.len() == 0 {
                 return Err(cause);
             }
-            spoils.finish(Some(moving));
+            spoils.finish(moving);
         }
     }
 
@@ -149,25 +155,57 @@ impl Core {
 
     /// Keeps `n` objects of this zone out of the keg, whoever else runs short of them.
     pub(crate) fn reserve(self: &Arc<Self>, n: usize) -> Result<(), Cause> {
+        self.can_have(n)?;
         let before = self.floor.swap(n, Ordering::Relaxed);
-        let mut taken = Vec::new();
         let filled = loop {
-            // Objects that were taken are out, too: this ends when there are enough.
-            if self.depot.stock.lock().out >= n {
+            let out = self.depot.stock.lock().out;
+            if out >= n {
                 break Ok(());
             }
-            match self.get_shared() {
-                Ok(object) => taken.push(object),
+            // Each goes to the depot at once: nobody overlooks it, and nobody takes it below the floor.
+            match self.search(Cause::Limit, Core::take_new).and_then(|found| self.make(found)) {
+                Ok(object) => self.settle(object, &mut Later::default()),
                 Err(cause) => break Err(cause),
             }
         };
-        for object in taken {
-            self.put_shared(object);
-        }
         if filled.is_err() {
             self.floor.store(before, Ordering::Relaxed);
         }
+        // Of what is kept no longer, or was taken in vain, others may have some now.
+        if filled.is_err() || n < before {
+            self.tell();
+        }
         filled
+    }
+
+    /// Whether, as things are, `n` objects of this zone could be out of the keg.
+    fn can_have(self: &Arc<Self>, n: usize) -> Result<(), Cause> {
+        let kin;
+        let moving = self.kin.moving();
+        // All: the budget may be what stops it.
+        kin = self.kin.helpers(self, Cause::Budget);
+        let _held = (self.depot.hold(), HeldAll::new(&kin));
+        for zone in kin.iter().chain([self]) {
+            zone.collect(&moving);
+        }
+        let stock = self.depot.stock.lock();
+        let stocks: Vec<Guard<'_, Stock>> = kin.iter().map(|zone| zone.depot.stock.lock()).collect();
+        let (mut slots, mut bytes) = (self.keg().room(), self.kin.budget.room());
+        for (zone, stock) in kin.iter().zip(&stocks) {
+            let spare = (stock.len() + stock.bare.len()).min(stock.out.saturating_sub(zone.floor()));
+            bytes = bytes.saturating_add(spare * zone.keg().shape().bytes());
+            if zone.has_slots_for(self) {
+                slots = slots.saturating_add(spare);
+            }
+        }
+        let missing = n.saturating_sub(stock.out);
+        if missing > slots {
+            return Err(Cause::Limit);
+        }
+        if missing.saturating_mul(self.keg().shape().bytes()) > bytes {
+            return Err(Cause::Budget);
+        }
+        Ok(())
     }
 
     pub(crate) fn floor(&self) -> usize {
@@ -176,8 +214,11 @@ impl Core {
 
     /// From here on, until [`unwatch`](Self::unwatch), every object that comes back is told.
     pub(crate) fn watch(&self) {
+        let moving = self.kin.moving();
         core::mem::forget(self.depot.hold());
         self.depot.stock.lock().watched += 1;
+        // What is freed into an open cache would not be told.
+        self.collect(&moving);
     }
 
     pub(crate) fn unwatch(&self) {
@@ -195,9 +236,13 @@ impl Kin {
     /// Gives free objects back until the limits of these members hold, and brakes those whose limits do not, because
     /// too many objects are in use.
     fn enforce(&self, of: impl Fn(&Core) -> bool) {
-        let zones = self.members(of);
-        while zones.iter().any(|zone| zone.beyond() > 0) {
+        let mut zones;
+        loop {
             let moving = self.moving();
+            zones = self.members(&of);
+            if zones.iter().all(|zone| zone.beyond() == 0) {
+                break;
+            }
             for zone in &zones {
                 zone.brake();
             }
@@ -206,14 +251,14 @@ impl Kin {
                 zone.collect(&moving);
                 let mut stock = zone.depot.stock.lock();
                 for _ in 0..zone.beyond() {
-                    let Some(object) = stock.part_with(zone.floor()) else { break };
-                    excess.add(zone, object);
+                    let Some(spare) = stock.part_with(zone.floor()) else { break };
+                    excess.add(zone, spare);
                 }
             }
-            if excess.is_empty() {
+            if excess.len() == 0 {
                 break;
             }
-            excess.finish(Some(moving));
+            excess.finish(moving);
         }
         for zone in &zones {
             let watched = {
@@ -225,13 +270,5 @@ impl Kin {
                 zone.tell();
             }
         }
-    }
-}
-
-impl Finish {
-    /// Gives the objects back to their kegs, without the lock if a hook could mind it.
-    pub(crate) fn finish(mut self, moving: Option<Moving<'_>>) {
-        let _moving = moving.filter(|_| self.0.iter().all(|(zone, _)| zone.is_quiet()));
-        self.all();
     }
 }

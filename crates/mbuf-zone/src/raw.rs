@@ -113,7 +113,8 @@ impl RawZone {
     #[inline]
     pub fn get_part<const LANE: usize>(&self) -> Option<Object> {
         let got = self.get::<LANE>();
-        if got.is_err() {
+        // Who made way for others was not denied anything.
+        if got.is_err_and(|cause| cause != Cause::Waiters) {
             self.core.forgive();
         }
         got.ok()

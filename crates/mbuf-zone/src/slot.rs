@@ -74,11 +74,12 @@ unsafe impl<T: Send + 'static> Hooks for TypedHooks<T> {
         self.0.life.is_none()
     }
 
-    unsafe fn fini(&self, object: Object) {
-        let Some(life) = &self.0.life else { return };
+    unsafe fn fini(&self, object: Object) -> Option<Object> {
+        let life = self.0.life.as_ref()?;
         let item = object.as_ptr::<Item<T>>();
         // SAFETY: a free item of an object zone is constructed (invariant 1), and is not used after this.
         life.fini(unsafe { (&raw const (*item.as_ptr()).value).read() });
+        None
     }
 }
 

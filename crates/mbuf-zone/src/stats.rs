@@ -14,6 +14,8 @@ pub struct ZoneStats {
     pub limit: Option<usize>,
     /// Objects that the zone keeps out of the keg for itself.
     pub reserve: usize,
+    /// Slots among the cached ones that hold no object, for want of a part.
+    pub bare: usize,
     /// Most objects that were out of the keg at once, in use or cached.
     pub peak: usize,
     /// Objects handed out since the zone was made (wraps).

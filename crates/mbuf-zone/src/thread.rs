@@ -12,6 +12,7 @@
 
 use alloc::sync::Arc;
 
+use crate::group::{Group, Kin};
 use crate::head::{Head, Object};
 use crate::keg::Cause;
 use crate::zone::Core;
@@ -75,23 +76,23 @@ mod imp {
     }
 
     thread_local! {
-        static POLITE: Cell<bool> = const { Cell::new(false) };
+        static POLITE: Cell<*const Kin> = const { Cell::new(ptr::null()) };
     }
 
-    /// Whether this thread leaves what others wait for alone.
-    pub(crate) fn is_polite() -> bool {
-        POLITE.get()
+    /// Whether this thread leaves what others wait for in this group alone.
+    pub(crate) fn is_polite(kin: &Kin) -> bool {
+        ptr::eq(POLITE.get(), kin)
     }
 
-    /// Runs `f`; meanwhile, this thread finds nothing in zones that are watched.
-    pub fn politely<R>(f: impl FnOnce() -> R) -> R {
-        struct Back(bool);
+    /// Runs `f`; meanwhile, this thread finds nothing in zones of the group that are watched.
+    pub fn politely<R>(group: &Group, f: impl FnOnce() -> R) -> R {
+        struct Back(*const Kin);
         impl Drop for Back {
             fn drop(&mut self) {
                 POLITE.set(self.0);
             }
         }
-        let _back = Back(POLITE.replace(true));
+        let _back = Back(POLITE.replace(Arc::as_ptr(&group.0)));
         f()
     }
 
@@ -198,12 +199,12 @@ mod imp {
     /// Empties this thread's caches into the depots. Without thread-locals there are none.
     pub fn flush() {}
 
-    pub(crate) fn is_polite() -> bool {
+    pub(crate) fn is_polite(_: &Kin) -> bool {
         false
     }
 
     /// Runs `f`. Without thread-locals that is all.
-    pub fn politely<R>(f: impl FnOnce() -> R) -> R {
+    pub fn politely<R>(_: &Group, f: impl FnOnce() -> R) -> R {
         f()
     }
 }
@@ -253,7 +254,7 @@ pub unsafe fn try_put<const LANE: usize>(object: Object, head: &Head) -> bool {
 ///
 /// # Safety
 /// The object is out of its keg.
-unsafe fn home(object: Object) -> Arc<Core> {
+pub(crate) unsafe fn home(object: Object) -> Arc<Core> {
     // SAFETY: an object that is out of its keg has a live head and keeps its zone, which lives in an `Arc`.
     unsafe {
         let home = object.head().home();

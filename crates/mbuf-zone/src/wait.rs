@@ -109,6 +109,8 @@ impl Ticket {
     /// Ready when the holder may try: it is the first, and was called since it last tried. Otherwise the context's
     /// waker is kept, and woken when that is so.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // Wakers are the user's: they are cloned and dropped without the lock.
+        let waker = context.waker().clone();
         let old;
         {
             let mut line = self.queue.line.lock();
@@ -118,9 +120,8 @@ impl Ticket {
             if core::mem::take(&mut waiter.called) {
                 return Poll::Ready(());
             }
-            old = waiter.waker.replace(context.waker().clone());
+            old = waiter.waker.replace(waker);
         }
-        // Wakers are the user's: they are dropped without the lock.
         drop(old);
         Poll::Pending
     }

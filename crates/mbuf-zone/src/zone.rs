@@ -23,6 +23,7 @@ use alloc::vec::Vec;
 use core::mem;
 use core::ptr::NonNull;
 
+use crate::back::{Back, Bare, Finish, Home, Later};
 use crate::cache::{Cache, collect_all};
 use crate::depot::{Depot, Stock};
 use crate::group::{Kin, Moving};
@@ -55,20 +56,21 @@ pub unsafe trait Hooks: Send + Sync {
         false
     }
 
-    /// Takes an object apart before its slot goes back to the keg.
+    /// Takes an object apart before its slot goes back to the keg. Returns the object of another zone that was a part
+    /// of it, if there was one: free, unmarked, and given away. It goes back to its zone.
     ///
     /// # Safety
     /// The object is free and nobody else's.
-    unsafe fn fini(&self, object: Object);
+    unsafe fn fini(&self, object: Object) -> Option<Object>;
 
-    /// Whether `fini` allocates nothing. The zone then calls it while it keeps others of its group from looking for
-    /// free objects, so that they do not overlook the one in hand.
+    /// Whether `fini` uses no zone and does not run the user's code. The zone then calls it while it keeps others of
+    /// its group from looking for free objects, so that they do not overlook the one in hand.
     fn is_quiet(&self) -> bool {
         false
     }
 
-    /// An object of the zone came back while somebody [watches](crate::raw::RawZone::watch) it, or its limit was
-    /// changed. Called without locks. Does not panic.
+    /// An object or memory of the zone came back while somebody [watches](crate::raw::RawZone::watch) it, or its limit
+    /// was changed. Called without locks. Should not panic: who gave the object back would.
     fn freed(&self) {}
 
     /// The zone closed with `objects` still out, each of which will be followed by one call of
@@ -94,7 +96,7 @@ const LARGEST_MAGAZINE: usize = 1 << 16;
 /// 1. It lives in an `Arc`, at least while any handle, registered cache, or object that is out of the keg does. The
 ///    objects of a closed zone hold one reference together, from `close` or the first `import` after it, to the
 ///    return of the last.
-/// 2. Every object is in exactly one place: a user, one magazine, `loose`, or the keg.
+/// 2. Every object is in exactly one place: a user, one magazine, `loose`, or the keg. A slot may be in `bare`, too.
 pub(crate) struct Core {
     keg: Arc<Keg>,
     /// The zone's group.
@@ -122,77 +124,6 @@ pub(crate) struct Core {
 struct Registry {
     caches: Vec<Arc<Cache>>,
     closed: bool,
-}
-
-/// A slot on its way back to its keg.
-struct Home<'a>(&'a Keg, Object);
-
-impl Drop for Home<'_> {
-    fn drop(&mut self) {
-        // SAFETY: whoever made this gave away an object of this keg that is finished when this is dropped.
-        unsafe { self.0.put(self.1) };
-    }
-}
-
-/// A slot that counts as out and holds no object: on its way back to the keg.
-struct Bare<'a>(&'a Arc<Core>, Object);
-
-impl Drop for Bare<'_> {
-    fn drop(&mut self) {
-        self.0.discard_bare(self.1);
-    }
-}
-
-/// What is left to do when an object that its zone no longer counts is back in the keg.
-struct Back<'a> {
-    core: &'a Arc<Core>,
-    /// The zone is closed: whether this was its last object.
-    closed: Option<bool>,
-    watched: bool,
-}
-
-impl Drop for Back<'_> {
-    fn drop(&mut self) {
-        if self.watched {
-            self.core.tell();
-        }
-        let Some(last) = self.closed else { return };
-        if last {
-            self.core.keg.trim();
-        }
-        self.core.hooks.release();
-        if last {
-            // SAFETY: the reference that the objects held together (invariant 1). The caller has its own, so this
-            // is not the last one.
-            unsafe { Arc::decrement_strong_count(Arc::as_ptr(self.core)) };
-        }
-    }
-}
-
-/// Free objects that no longer count as out, to be given back to their kegs, whatever their hooks do.
-#[derive(Default)]
-pub(crate) struct Finish(pub(crate) Vec<(Arc<Core>, Object)>);
-
-impl Finish {
-    pub(crate) fn add(&mut self, zone: &Arc<Core>, object: Object) {
-        self.0.push((zone.clone(), object));
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(crate) fn all(&mut self) {
-        while let Some((zone, object)) = self.0.pop() {
-            zone.finish(object);
-        }
-    }
-}
-
-impl Drop for Finish {
-    fn drop(&mut self) {
-        self.all();
-    }
 }
 
 impl Core {
@@ -300,7 +231,7 @@ impl Core {
 
     /// A polite thread finds nothing where others wait.
     fn give_way(&self) -> Result<(), Cause> {
-        if crate::thread::is_polite() && self.depot.stock.lock().watched > 0 {
+        if crate::thread::is_polite(&self.kin) && self.is_watched() {
             return Err(Cause::Waiters);
         }
         Ok(())
@@ -309,41 +240,56 @@ impl Core {
     /// Puts an object back without a cache. The object is a free one of this zone that the caller gives away.
     #[cold]
     pub(crate) fn put_shared(self: &Arc<Self>, object: Object) {
+        self.settle(object, &mut Later::default());
+    }
+
+    /// Puts an object to rest where it belongs, in the depot or the keg, and leaves what remains to do for later.
+    pub(crate) fn settle(self: &Arc<Self>, object: Object, later: &mut Later) {
         let mut stock = self.depot.stock.lock();
         self.ease(&mut stock);
-        if stock.closed || stock.braked {
-            let _back = self.part(&mut stock);
+        if stock.closed || (stock.braked && stock.out > self.floor()) {
+            let back = self.part(&mut stock);
             drop(stock);
-            self.finish(object);
-            return;
-        }
-        stock.loose.push(object);
-        let watched = stock.watched > 0;
-        drop(stock);
-        if watched {
-            self.tell();
+            self.finish(object, later);
+            later.push(back);
+        } else {
+            stock.loose.push(object);
+            if stock.watched > 0 {
+                later.push(Back { core: self.clone(), closed: None, watched: true });
+            }
         }
     }
 
     /// Gives an object back to the keg, by way of `fini`. The caller gives it away.
     #[cold]
     pub(crate) fn discard(self: &Arc<Self>, object: Object) {
-        let _back = self.part(&mut self.depot.stock.lock());
-        self.finish(object);
+        let mut later = Later::default();
+        let bare = Bare(self, object);
+        // SAFETY: the object is free, in no list, and came from this zone's keg.
+        let part = unsafe { self.hooks.fini(object) };
+        drop(bare);
+        self.settle_part(part, &mut later);
     }
 
-    /// Gives the slot of an object that its user took apart back to the keg. The caller gives it away.
+    /// Gives the slot of an object that its user took apart back to the keg, or keeps it if the zone has no more than
+    /// its reserve. The caller gives it away.
     #[cold]
-    pub(crate) fn discard_bare(self: &Arc<Self>, object: Object) {
-        let _back = self.part(&mut self.depot.stock.lock());
-        drop(Home(&self.keg, object));
+    pub(crate) fn discard_bare(self: &Arc<Self>, slot: Object) {
+        let mut stock = self.depot.stock.lock();
+        if !stock.closed && stock.out <= self.floor() {
+            stock.bare.push(slot);
+            return;
+        }
+        let _back = self.part(&mut stock);
+        drop(stock);
+        drop(Home(&self.keg, slot));
     }
 
     /// An object no longer counts as out. There may be more to do once it is in the keg.
-    fn part<'a>(self: &'a Arc<Self>, stock: &mut Stock) -> Back<'a> {
+    fn part(self: &Arc<Self>, stock: &mut Stock) -> Back {
         stock.out -= 1;
         let closed = stock.closed.then_some(stock.out == 0);
-        Back { core: self, closed, watched: stock.watched > 0 }
+        Back { core: self.clone(), closed, watched: stock.watched > 0 }
     }
 
     /// Says that there may be something for those who wait.
@@ -377,6 +323,14 @@ impl Core {
         if let Some(object) = stock.pop() {
             return Ok(Found::Ready(object));
         }
+        if let Some(slot) = stock.bare.pop() {
+            return Ok(Found::Slot(slot, self.keg.block(slot)));
+        }
+        self.take_new(stock)
+    }
+
+    /// Takes a slot from the keg.
+    pub(crate) fn take_new(self: &Arc<Self>, stock: &mut Stock) -> Result<Found, Cause> {
         let (slot, block) = self.keg.take()?;
         stock.out += 1;
         if stock.closed {
@@ -427,10 +381,23 @@ impl Core {
     }
 
     /// Gives an object that no longer counts as out back to the keg.
-    fn finish(&self, object: Object) {
-        let _home = Home(&self.keg, object);
+    pub(crate) fn finish(&self, object: Object, later: &mut Later) {
+        let home = Home(&self.keg, object);
         // SAFETY: the object is free, in no list, and came from this zone's keg.
-        unsafe { self.hooks.fini(object) };
+        let part = unsafe { self.hooks.fini(object) };
+        drop(home);
+        self.settle_part(part, later);
+    }
+
+    fn settle_part(&self, part: Option<Object>, later: &mut Later) {
+        if let Some(part) = part {
+            // SAFETY: an object of another zone that is out of its keg, by the contract of `fini`.
+            unsafe { crate::thread::home(part) }.settle(part, later);
+        }
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.hooks.release();
     }
 
     /// Moves every cached object, whoever's, to the depot.
@@ -445,22 +412,29 @@ impl Core {
 
     /// Gives up to `n` free objects back to the keg. Returns how many.
     pub(crate) fn give_back(self: &Arc<Self>, n: usize) -> usize {
-        let moving = self.kin.moving();
-        if self.depot.stock.lock().len() < n {
-            self.collect(&moving);
-        }
-        let mut given = Finish::default();
-        {
-            let mut stock = self.depot.stock.lock();
-            while given.0.len() < n
-                && let Some(object) = stock.part_with(self.floor())
-            {
-                given.add(self, object);
+        let (mut given, mut collected) = (0, false);
+        loop {
+            let moving = self.kin.moving();
+            if !collected && self.depot.stock.lock().len() < n {
+                self.collect(&moving);
             }
+            collected = true;
+            let mut batch = Finish::default();
+            {
+                let mut stock = self.depot.stock.lock();
+                while given + batch.len() < n
+                    && batch.has_room_for(self)
+                    && let Some(spare) = stock.part_with(self.floor())
+                {
+                    batch.add(self, spare);
+                }
+            }
+            if batch.len() == 0 {
+                return given;
+            }
+            given += batch.len();
+            batch.finish(moving);
         }
-        let n = given.0.len();
-        given.finish(Some(moving));
-        n
     }
 
     /// Gives every free object back to the keg and every empty slab to the page source. Returns bytes given back.
@@ -468,37 +442,47 @@ impl Core {
         // What is freed from now on is left alone.
         self.give_back(usize::MAX);
         self.depot.stock.lock().shrink();
-        self.keg.trim()
+        let bytes = self.keg.trim();
+        if bytes > 0 && self.is_watched() {
+            self.tell();
+        }
+        bytes
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.depot.stock.lock().watched > 0
     }
 
     /// Ends the zone: see the module's introduction. Doing it twice does nothing.
     pub(crate) fn close(self: &Arc<Self>) {
-        self.kin.leave(self);
-        let mut free = Vec::new();
+        let moving = self.kin.moving();
+        let mut free = Finish::default();
         {
             let _held = self.depot.hold();
-            let _moving = self.kin.moving();
-            let caches = {
+            let mut objects = Vec::new();
+            {
                 let mut registry = self.caches.lock();
                 if mem::replace(&mut registry.closed, true) {
                     return;
                 }
-                registry.caches.clone()
-            };
-            collect_all(caches.iter().map(Arc::as_ref), &mut free, true);
-            let mut stock = self.depot.stock.lock();
-            while let Some(object) = stock.pop() {
-                free.push(object);
+                collect_all(registry.caches.iter().map(Arc::as_ref), &mut objects, true);
             }
-            stock.out -= free.len();
+            self.kin.leave(self);
+            self.floor.store(0, Ordering::Relaxed);
+            let mut stock = self.depot.stock.lock();
+            stock.loose.append(&mut objects);
+            while let Some(spare) = stock.part_with(0) {
+                free.add(self, spare);
+            }
             stock.shrink();
             stock.closed = true;
+            free.later(Back { core: self.clone(), closed: None, watched: stock.watched > 0 });
             if stock.out > 0 {
                 self.retain(stock.out, true);
             }
         }
         // From here on nothing depends on what the hooks do.
-        Finish(free.into_iter().map(|object| (self.clone(), object)).collect()).finish(None);
+        free.finish(moving);
         self.keg.trim();
     }
 
@@ -516,9 +500,11 @@ impl Core {
         let caches = self.caches.lock().caches.clone();
         let in_caches: usize = caches.iter().map(|c| c.cached()).sum();
         let gets = caches.iter().fold(0usize, |sum, c| sum.wrapping_add(c.gets()));
+        let bare;
         let (cached, out) = {
             let stock = self.depot.stock.lock();
-            (in_caches + stock.len(), stock.out)
+            bare = stock.bare.len();
+            (in_caches + stock.len() + stock.bare.len(), stock.out)
         };
         let keg = self.keg.stats();
         ZoneStats {
@@ -527,6 +513,7 @@ impl Core {
             total: keg.total,
             limit: self.keg.limit(),
             reserve: self.floor(),
+            bare,
             peak: keg.peak,
             gets: gets.wrapping_add(self.gets.load(Ordering::Relaxed)),
             denied: self.denied.load(Ordering::Relaxed),

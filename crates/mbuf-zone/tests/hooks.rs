@@ -7,10 +7,10 @@ use std::alloc::Layout;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Barrier, OnceLock, Weak};
 
 use common::{Pages, Tallied, Tally, raw_zone, steps};
-use mbuf_zone::raw::{Hooks, Object, RawZone, Settings, discard, put};
+use mbuf_zone::raw::{Group, Hooks, Object, RawZone, Settings, discard, put};
 use mbuf_zone::{Cause, Lifecycle, ObjectZone, flush_thread};
 
 fn panic_quietly() -> ! {
@@ -40,11 +40,11 @@ unsafe impl Hooks for Pairs {
         }
     }
 
-    unsafe fn fini(&self, object: Object) {
-        // SAFETY: `init` wrote it.
+    unsafe fn fini(&self, object: Object) -> Option<Object> {
+        // SAFETY: passed on; `init` wrote the part.
         unsafe {
-            put::<1>(part(object).read().unwrap());
             self.tally.fini(object);
+            part(object).read()
         }
     }
 }
@@ -216,6 +216,93 @@ fn hooks_that_panic_lose_nothing() {
 }
 
 #[test]
+fn a_zone_ends_though_every_fini_panics() {
+    let (traps, pages) = (Arc::new(Traps::default()), Pages::default());
+    let zone = ObjectZone::builder().limit(4).pages(pages.clone()).objects(AlwaysTrapped(traps.clone()));
+    drop([0; 3].map(|_| zone.get().unwrap()));
+    assert!(catch_unwind(AssertUnwindSafe(|| zone.trim())).is_err());
+    assert_eq!((zone.stats().in_use, zone.stats().cached), (0, 2), "one at a time");
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(zone))).is_err(), "two panics, of which the first goes on");
+    flush_thread();
+    pages.assert_all_home();
+}
+
+struct AlwaysTrapped(Arc<Traps>);
+
+impl Lifecycle<Value> for AlwaysTrapped {
+    fn init(&self) -> Option<Value> {
+        self.0.values.fetch_add(1, Relaxed);
+        Some(Value(self.0.clone()))
+    }
+    fn fini(&self, _: Value) {
+        panic_quietly();
+    }
+}
+
+/// What is not in `fini`'s hand is free, and found.
+#[test]
+fn a_trim_hides_no_more_than_fini_has_in_hand() {
+    struct Slow(Arc<Barrier>, AtomicBool);
+    impl Lifecycle<u8> for Slow {
+        fn init(&self) -> Option<u8> {
+            Some(1)
+        }
+        fn fini(&self, _: u8) {
+            if !self.1.swap(true, Relaxed) {
+                self.0.wait();
+                self.0.wait();
+            }
+        }
+    }
+    let barrier = Arc::new(Barrier::new(2));
+    let zone = ObjectZone::<u8>::builder().limit(4).objects(Slow(barrier.clone(), AtomicBool::new(false)));
+    drop([0; 4].map(|_| zone.get().unwrap()));
+    std::thread::scope(|scope| {
+        scope.spawn(|| zone.trim());
+        barrier.wait();
+        let three = [0; 3].map(|_| zone.get().map(drop).is_ok());
+        barrier.wait();
+        assert_eq!(three, [true; 3], "all are free, one of them in fini's hand");
+    });
+}
+
+#[test]
+fn a_lower_limit_of_parts_reaches_those_in_free_objects() {
+    let group = Group::new();
+    let settings = Settings { group: Some(group), ..Settings::default() };
+    let tallies = [Arc::new(Tally::default()), Arc::new(Tally::default())];
+    let parts = Arc::new(RawZone::new(common::shape(), &settings, Box::new(Tallied(tallies[0].clone()))));
+    let hooks = Pairs { tally: Tallied(tallies[1].clone()), parts: parts.clone() };
+    let settings = Settings { parts: Some(parts.as_parts()), ..settings };
+    let pairs = RawZone::new(common::shape(), &settings, Box::new(hooks));
+    let give = |objects: Vec<Object>| {
+        // SAFETY: just got.
+        objects.into_iter().for_each(|object| unsafe { put::<2>(object) });
+    };
+    give((0..10).map(|_| pairs.get::<2>().unwrap()).collect());
+    parts.set_limit(Some(3));
+    for _ in 0..2 {
+        let all: Vec<Object> = std::iter::from_fn(|| pairs.get::<2>().ok()).collect();
+        assert_eq!(all.len(), 3);
+        give(all);
+    }
+    // And more in use than it allows.
+    parts.set_limit(None);
+    let all: Vec<Object> = (0..6).map(|_| pairs.get::<2>().unwrap()).collect();
+    parts.set_limit(Some(4));
+    assert_eq!(pairs.get::<2>(), Err(Cause::Part));
+    give(all);
+    let all: Vec<Object> = std::iter::from_fn(|| pairs.get::<2>().ok()).collect();
+    assert_eq!(all.len(), 4);
+    give(all);
+    drop((pairs, parts));
+    // The first lets go of the pairs, whose hooks have the parts.
+    flush_thread();
+    flush_thread();
+    tallies.iter().for_each(|tally| tally.assert_over());
+}
+
+#[test]
 fn a_panic_while_the_zone_ends_leaves_objects_in_use_good() {
     let (traps, pages) = (Arc::new(Traps::default()), Pages::default());
     let zone = ObjectZone::builder().pages(pages.clone()).objects(Trapped(traps.clone()));
@@ -282,7 +369,7 @@ fn hooks_may_use_the_zone_they_serve() {
             unsafe { self.tally.init(object, block) }
         }
 
-        unsafe fn fini(&self, object: Object) {
+        unsafe fn fini(&self, object: Object) -> Option<Object> {
             if let Some(zone) = self.zone() {
                 let _ = (zone.stats(), zone.give_back(1));
             }

@@ -416,7 +416,11 @@ fn a_reserve_can_be_had_by_its_zone_whatever_others_take() {
 
 #[test]
 fn who_watches_is_told_of_every_object_that_comes_back() {
-    let (zone, tally, _) = raw_zone(Some(4), 4);
+    let group = Group::new();
+    let tally = Arc::new(Tally::default());
+    let settings =
+        Settings { limit: Some(4), magazine: 4, group: Some(group.clone()), ..Settings::default() };
+    let zone = RawZone::new(shape(), &settings, Box::new(Tallied(tally.clone())));
     let told = || tally.freed.load(Ordering::Relaxed);
     give(take(&zone, 4));
     assert_eq!(told(), 0);
@@ -425,7 +429,7 @@ fn who_watches_is_told_of_every_object_that_comes_back() {
     assert_eq!(zone.get::<0>(), Err(Cause::Limit));
     give(all);
     assert_eq!(told(), 4);
-    assert_eq!(politely(|| zone.get::<0>()), Err(Cause::Waiters));
+    assert_eq!(politely(&group, || zone.get::<0>()), Err(Cause::Waiters));
     let one = take(&zone, 1);
     zone.set_limit(Some(0));
     assert_eq!(told(), 5);
@@ -435,7 +439,7 @@ fn who_watches_is_told_of_every_object_that_comes_back() {
     zone.unwatch();
     let told_before = told();
     give(take(&zone, 4));
-    give(politely(|| take(&zone, 4)));
+    give(politely(&group, || take(&zone, 4)));
     assert_eq!(told(), told_before);
 }
 

@@ -57,7 +57,7 @@ unsafe impl Hooks for Blocks {
         }
     }
 
-    unsafe fn fini(&self, object: Object) {
+    unsafe fn fini(&self, object: Object) -> Option<Object> {
         // SAFETY: passed on.
         unsafe { self.0.fini(object) }
     }

@@ -1,5 +1,5 @@
 //! Live statistics, from one process to another. A test that needs a process of its own starts this program again.
-#![cfg(all(unix, feature = "publish"))]
+#![cfg(all(unix, feature = "publish", not(miri)))]
 #![allow(unsafe_code)] // fork, kill
 
 use std::fs::{self, Permissions};

@@ -23,7 +23,9 @@ unsafe impl Hooks for Calling {
         true
     }
 
-    unsafe fn fini(&self, _: Object) {}
+    unsafe fn fini(&self, _: Object) -> Option<Object> {
+        None
+    }
 
     fn is_quiet(&self) -> bool {
         true

@@ -32,8 +32,9 @@ unsafe impl Hooks for Counted {
         true
     }
 
-    unsafe fn fini(&self, _: Object) {
+    unsafe fn fini(&self, _: Object) -> Option<Object> {
         self.0.finished.fetch_add(1, Ordering::Relaxed);
+        None
     }
 }
 

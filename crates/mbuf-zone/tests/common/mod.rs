@@ -91,8 +91,9 @@ unsafe impl Hooks for Tallied {
         true
     }
 
-    unsafe fn fini(&self, _: Object) {
+    unsafe fn fini(&self, _: Object) -> Option<Object> {
         self.0.finished.fetch_add(1, Relaxed);
+        None
     }
 
     fn is_quiet(&self) -> bool {

@@ -81,9 +81,9 @@ impl Family {
     /// Buffers that reservations keep.
     pub(crate) fn reserved(&self, resource: Resource) -> usize {
         let reserve = |zone: &RawZone| zone.stats().reserve;
-        let pairs = matches!(resource, Resource::Mbuf | Resource::Storage(Class::Cluster));
         let of = |shared: &Shared| {
-            reserve(shared.zone(resource)) + if pairs { reserve(&shared.packets) } else { 0 }
+            let pairs = if resource == Resource::Mbuf { reserve(&shared.packets) } else { 0 };
+            reserve(shared.zone(resource)) + pairs
         };
         self.members().iter().map(|shared| of(shared)).sum()
     }

@@ -59,7 +59,7 @@ impl Pool {
     /// is the one that was asked for.
     ///
     /// A limit may be lowered below what is in use: nothing is taken away, and nothing is handed out until fewer are
-    /// in use. Hooks are told ([`on_limit_change`](Self::on_limit_change)) when it is in force, before this returns.
+    /// in use, but for what [reservations](Self::reservation) keep. Hooks are told ([`on_limit_change`](Self::on_limit_change)) when it is in force, before this returns.
     ///
     /// ```
     /// use mbuf::{Class, Pool, Preset, Resource, Tunables};

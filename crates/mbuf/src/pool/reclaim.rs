@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use mbuf_zone::raw::Mutex;
 
 use super::stats::Counter;
-use super::{Pool, Shared};
+use super::{Family, Pool, Shared};
 
 /// Who holds what a reclaim hook lets go of. Hooks run in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -142,8 +142,9 @@ impl Pool {
         priority: i32,
         hook: impl Fn() + Send + Sync + 'static,
     ) -> ReclaimGuard {
-        let id = self.shared().family.reclaim.add(kind, priority, Box::new(hook));
-        ReclaimGuard { pool: self.downgrade(), id }
+        let family = &self.shared().family;
+        let id = family.reclaim.add(kind, priority, Box::new(hook));
+        ReclaimGuard { family: Arc::downgrade(family), id }
     }
 
     /// Runs the hooks of protocols and interfaces, as an operation does that [waits](Pool::wait). Returns whether it
@@ -170,14 +171,14 @@ pub(super) fn low_memory(shared: &Shared) -> usize {
 /// Unregisters a [reclaim hook](Pool::on_reclaim) when dropped. A run that has begun may still call it once.
 #[must_use = "dropping the guard unregisters the hook"]
 pub struct ReclaimGuard {
-    pool: Weak<Shared>,
+    family: Weak<Family>,
     id: u64,
 }
 
 impl Drop for ReclaimGuard {
     fn drop(&mut self) {
-        if let Some(shared) = self.pool.upgrade() {
-            shared.family.reclaim.remove(self.id);
+        if let Some(family) = self.family.upgrade() {
+            family.reclaim.remove(self.id);
         }
     }
 }

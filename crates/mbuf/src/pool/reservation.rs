@@ -25,7 +25,7 @@ impl Pool {
     /// they came from, so a use gets its own share back, whoever frees it. When the last handle of the reservation is gone,
     /// what is free of it goes back, and the rest as it is freed.
     ///
-    /// [`stats`](Pool::stats) of this pool include those of its reservations; those who [wait](Pool::wait), and reclaim
+    /// [`stats`](Pool::stats) of this pool include those of its reservations, as long as they are there; those who [wait](Pool::wait), and reclaim
     /// hooks, are common to them all.
     ///
     /// ```
@@ -72,6 +72,9 @@ impl ReservationBuilder<'_> {
         };
         let [pairs, others @ ..] = self.buffers;
         let mbufs = self.mbufs.saturating_add(others.iter().fold(0, |sum, n| sum.saturating_add(*n)));
+        let clusters = Resource::Storage(Class::Cluster);
+        // First: the pairs are made of them.
+        keep(shared.zone(clusters), pairs, &|shared, cause| shared.dry(clusters, cause))?;
         keep(&shared.packets, pairs, &Shared::pair_missing)?;
         keep(&shared.mbufs, mbufs, &|shared, cause| shared.dry(Resource::Mbuf, cause))?;
         for (class, n) in Class::ALL.into_iter().zip(self.buffers).skip(1) {

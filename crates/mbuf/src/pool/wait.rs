@@ -100,7 +100,10 @@ impl Want {
         let in_use: usize = self.zones(shared).map(|zone| zone.stats().in_use).sum();
         // To the cluster zone a parked cluster is in use.
         let parked = match self {
-            Want::Buffers(Class::Cluster) | Want::Anything => shared.packets.stats().cached,
+            Want::Buffers(Class::Cluster) | Want::Anything => {
+                let packets = shared.packets.stats();
+                packets.cached.saturating_sub(packets.bare)
+            }
             _ => 0,
         };
         in_use.saturating_sub(parked)
@@ -231,7 +234,7 @@ impl<T, E: Shortage, F: FnMut() -> Result<T, E>> Attempts<F, E> {
     /// An attempt without a place in a queue.
     fn first(&mut self) -> Result<T, E> {
         if self.polite && !self.pool.shared().family.waiting.is_empty() {
-            politely(&mut self.operation)
+            politely(&self.pool.shared().family.group, &mut self.operation)
         } else {
             (self.operation)()
         }
@@ -322,7 +325,7 @@ impl Pool {
     /// wakes the first, and newcomers stand behind. Only calls that do not wait may take a buffer in between, for a
     /// limit is exact. While anyone waits, the zones concerned work without caches. If it fails
     /// again and again although nobody has a buffer of the kind that it lacks, so that none can come back, the error is
-    /// returned.
+    /// returned: that a limit is raised is not waited for.
     ///
     /// # Errors
     /// The last attempt's.

@@ -125,7 +125,7 @@ fn bytes(file: &File, at: u64, len: usize) -> Result<Vec<u8>, Fault> {
     Ok(bytes)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 mod tests {
     use std::fs;
     use std::path::PathBuf;

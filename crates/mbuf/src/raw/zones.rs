@@ -26,7 +26,7 @@ use mbuf_zone::raw::{Cause, Hooks, Local, Object, RawZone, Settings, Shape};
 
 use super::lane;
 use super::mbuf::{self, Mbuf, RawMbuf};
-use super::storage::{self, External, Storage};
+use super::storage::{External, Storage};
 use crate::config::{Class, MCLBYTES};
 use crate::error::{AllocCause, AllocError, OpError, Refused, Resource};
 use crate::pool::{Counters, Family, Tuning, Warner};
@@ -99,7 +99,9 @@ unsafe impl Hooks for MbufHooks {
         true
     }
 
-    unsafe fn fini(&self, _: Object) {}
+    unsafe fn fini(&self, _: Object) -> Option<Object> {
+        None
+    }
 
     fn is_quiet(&self) -> bool {
         true
@@ -130,13 +132,9 @@ unsafe impl Hooks for PacketHooks {
         true
     }
 
-    unsafe fn fini(&self, object: Object) {
+    unsafe fn fini(&self, object: Object) -> Option<Object> {
         // SAFETY: the mbuf is free; its cluster is nobody else's, with its count at one.
-        unsafe {
-            if let Some(cluster) = mbuf::fini(object) {
-                storage::put_cluster(cluster, Class::Cluster);
-            }
-        }
+        unsafe { mbuf::fini(object) }
     }
 
     fn is_quiet(&self) -> bool {
@@ -175,7 +173,9 @@ unsafe impl Hooks for ClusterHooks {
         true
     }
 
-    unsafe fn fini(&self, _: Object) {}
+    unsafe fn fini(&self, _: Object) -> Option<Object> {
+        None
+    }
 
     fn is_quiet(&self) -> bool {
         true
@@ -206,7 +206,9 @@ unsafe impl Hooks for ExternalHooks {
         true
     }
 
-    unsafe fn fini(&self, _: Object) {}
+    unsafe fn fini(&self, _: Object) -> Option<Object> {
+        None
+    }
 
     fn is_quiet(&self) -> bool {
         true

@@ -251,10 +251,13 @@ pub(super) fn snapshot(shared: &Shared) -> PoolStats {
     let others = members.iter().map(|member| &**member).filter(|member| !core::ptr::eq(*member, shared));
     let family: Vec<&Shared> = [shared].into_iter().chain(others).collect();
     let waiting = &shared.family.waiting;
-    let packets = class(MSIZE + Class::Cluster.size(), &family, |shared| &shared.packets);
+    let mut packets = class(MSIZE + Class::Cluster.size(), &family, |shared| &shared.packets);
     let mut mbufs = class(MSIZE, &family, |shared| &shared.mbufs);
     mbufs.current += packets.current;
-    mbufs.cached += packets.cached;
+    // Slots that wait for a cluster are free mbufs, and no pairs.
+    let bare: usize = family.iter().map(|shared| shared.packets.stats().bare).sum();
+    packets.cached = packets.cached.saturating_sub(bare);
+    mbufs.cached += packets.cached + bare;
     mbufs.reserved += packets.reserved;
     mbufs.allocations += packets.allocations;
     mbufs.waited = waiting.waited_mbufs();
@@ -266,7 +269,6 @@ pub(super) fn snapshot(shared: &Shared) -> PoolStats {
     // To the cluster zone a parked cluster is in use; to us it is free.
     clusters.current = clusters.current.saturating_sub(packets.cached);
     clusters.cached += packets.cached;
-    clusters.reserved += packets.reserved;
     // They are handed out in pairs only; the cluster zone counts those that pairs were made of.
     clusters.allocations = packets.allocations;
     let counters: Vec<&Counters> = family.iter().map(|shared| &shared.ops).collect();
