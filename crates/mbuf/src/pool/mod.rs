@@ -14,7 +14,7 @@ mod wait;
 mod warning;
 
 use alloc::string::String;
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 use core::fmt;
 
 use mbuf_zone::{Heap, PageSource};
@@ -159,7 +159,8 @@ impl Pool {
         &self.0.control
     }
 
-    pub(crate) fn downgrade(&self) -> Weak<Shared> {
+    #[cfg(any(feature = "pressure", feature = "publish"))]
+    pub(crate) fn downgrade(&self) -> alloc::sync::Weak<Shared> {
         Arc::downgrade(&self.0.shared)
     }
 
