@@ -13,7 +13,7 @@
 //! away with the last published pool. That of a process that ended without that is told by its lock, which the kernel
 //! took away, and removed by whoever looks next.
 //!
-//! How it is built and why is in `docs/design/0009-live-statistics.md`.
+//! How it is built and why is in `docs/design/0008-live-statistics.md`.
 
 mod directory;
 mod page;
