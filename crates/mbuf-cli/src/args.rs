@@ -116,8 +116,8 @@ pub(crate) struct ReplayArgs {
     repeat: u32,
 
     /// Run it again and again, until a signal ends that or it was run N times.
-    #[arg(long = "loop", value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0", conflicts_with = "repeat")]
-    again: Option<u32>,
+    #[arg(long = "loop", value_name = "N", num_args = 0..=1, require_equals = true, value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "repeat")]
+    again: Option<Option<u32>>,
 
     /// Frames that go through the stages together.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=32768))]
@@ -186,7 +186,7 @@ fn preset(name: &str) -> Result<mbuf::Preset, String> {
 impl ReplayArgs {
     /// How often the capture is run; `None` is without end.
     pub(crate) fn laps(&self) -> Option<u32> {
-        Some(self.again.unwrap_or(self.repeat)).filter(|&laps| laps > 0)
+        self.again.unwrap_or(Some(self.repeat))
     }
 
     /// The stages that are named, in order.
@@ -254,6 +254,7 @@ mod tests {
         assert_eq!(laps(&["--loop"]), Ok(None));
         assert_eq!(laps(&["--loop=7", "file"]), Ok(Some(7)));
         assert_eq!(laps(&["--loop", "file"]), Ok(None));
+        assert_eq!(laps(&["--loop=0"]), Err(clap::error::ErrorKind::ValueValidation));
         assert!(laps(&["--loop=x"]).is_err() && laps(&["--loop", "--repeat", "2"]).is_err());
     }
 
