@@ -208,6 +208,22 @@ fn a_damaged_page_is_named_and_the_others_are_shown() {
 }
 
 #[test]
+fn a_file_that_is_no_page_is_named_and_kept() {
+    let runtime = Runtime::new("garbage");
+    let replay = runtime.replay();
+    fs::write(runtime.page("77"), [0x5a; 100_000]).unwrap();
+    let ran = runtime.run(&["stat"]);
+    assert_eq!(ran.status, Some(1));
+    let expected = format!(
+        "mbufctl: {}: offset 0: is no page: it does not begin with MBUFPAGE\n",
+        runtime.page("77").display()
+    );
+    assert_eq!(ran.stderr, expected);
+    assert!(ran.stdout.contains(&replay.pid()), "{}", ran.stdout);
+    assert_eq!(fs::read(runtime.page("77")).unwrap().len(), 100_000);
+}
+
+#[test]
 fn what_cannot_be_done_is_said() {
     let runtime = Runtime::new("refused");
     let pages = runtime.0.join("mbuf");

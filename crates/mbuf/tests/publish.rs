@@ -276,6 +276,32 @@ fn the_page_of_a_killed_process_is_told_and_removed() {
 }
 
 #[test]
+fn what_nobody_has_locked_is_removed_only_if_it_is_a_page() {
+    let runtime = Runtime::new("garbage");
+    let process = runtime.start("publish", &[]);
+    let page = runtime.page(process.pid());
+    drop(process); // SIGKILL
+    let whole = fs::read(&page).unwrap();
+    let garbage: Vec<u8> = (0..100_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8 | 1).collect();
+    let newer = [&whole[..8], &[2], &whole[9..]].concat();
+    for kept in [&garbage[..], &garbage[..5], &whole[..31], &newer] {
+        fs::write(runtime.page(77), kept).unwrap();
+        let error = runtime.read(77).unwrap_err();
+        assert!(matches!(error, PublishError::Damaged { .. }), "{error}");
+        assert!(error.to_string().starts_with(&format!("{}: offset ", runtime.page(77).display())), "{error}");
+        assert_eq!(fs::read(runtime.page(77)).unwrap(), kept);
+    }
+    // Killed after it made the file, after the first body, after the first header, in a later body.
+    let unfinished = [&[0; 4096], &b"half a body"[..]].concat();
+    for removed in [&[][..], &unfinished, &whole[..4096], &whole[..]] {
+        fs::write(runtime.page(77), removed).unwrap();
+        let error = runtime.read(77).unwrap_err();
+        assert!(matches!(error, PublishError::Ended { pid: 77 }), "{error}");
+        assert!(!runtime.page(77).exists());
+    }
+}
+
+#[test]
 fn damage_is_an_error_that_names_file_and_offset_and_what_is_wrong() {
     let runtime = Runtime::new("damage");
     let process = runtime.start("publish", &[]);

@@ -94,7 +94,7 @@ impl Directory {
         Ok(found)
     }
 
-    /// What a process published last. If it has ended, its page is removed.
+    /// What a process published last. If it has ended, its page is removed; what is there and is no page is kept.
     ///
     /// # Errors
     /// [`PublishError::Absent`] and [`Ended`](PublishError::Ended), if there is nothing to read;
@@ -115,7 +115,9 @@ impl Directory {
             return Err(PublishError::Damaged { path, offset: 0, what: "is no regular file".into() });
         }
         if try_lock(&file).map_err(PublishError::system(&path, "lock"))? {
-            // Nobody's. Removed while it is locked, so that it is not one that a new process just made its own.
+            // Nobody's. What was never a page is not ours to remove.
+            page::check(&file, &path)?;
+            // Removed while it is locked, so that it is not one that a new process just made its own.
             if self.is_linked(&file, pid) {
                 self.unlink(pid).map_err(PublishError::system(&path, "remove"))?;
             }

@@ -76,7 +76,31 @@ pub(super) fn read(file: &File, path: &Path) -> Result<ProcessStats, PublishErro
     }
 }
 
-fn attempt(file: &File) -> Result<ProcessStats, Fault> {
+/// Whether the file is a page, or what a process leaves that is killed before it has written the first header.
+pub(super) fn check(file: &File, path: &Path) -> Result<(), PublishError> {
+    match header(file) {
+        Ok(_) => Ok(()),
+        Err(_) if is_blank(file) => Ok(()),
+        Err(Fault(offset, what)) => Err(PublishError::Damaged { path: path.to_owned(), offset, what }),
+    }
+}
+
+/// Whether nothing was ever written where the header belongs.
+fn is_blank(file: &File) -> bool {
+    match bytes(file, 0, HEADER) {
+        Ok(header) => header.iter().all(|&byte| byte == 0),
+        Err(Fault(end, _)) => end == 0,
+    }
+}
+
+/// What a header says.
+struct Header {
+    sequence: u64,
+    len: usize,
+    sum: u32,
+}
+
+fn header(file: &File) -> Result<Header, Fault> {
     let header: [u8; HEADER] = match bytes(file, 0, HEADER)?.try_into() {
         Ok(header) => header,
         Err(_) => return Err(Fault(0, "is no page".into())),
@@ -97,11 +121,15 @@ fn attempt(file: &File) -> Result<ProcessStats, Fault> {
     if len > MOST {
         return Err(Fault(12, format!("a body of {len} bytes is longer than the {MOST} there is room for")));
     }
-    let at = place(u64::from_le_bytes([
-        header[16], header[17], header[18], header[19], header[20], header[21], header[22], header[23],
-    ]));
+    let sequence = u64::from(number(20)) << 32 | u64::from(number(16));
+    Ok(Header { sequence, len, sum: number(24) })
+}
+
+fn attempt(file: &File) -> Result<ProcessStats, Fault> {
+    let Header { sequence, len, sum } = header(file)?;
+    let at = place(sequence);
     let body = bytes(file, at, len)?;
-    if number(24) != crc32fast::hash(&body) {
+    if sum != crc32fast::hash(&body) {
         return Err(Fault(at, "the body is damaged: its checksum does not fit".into()));
     }
     serde_json::from_slice(&body).map_err(|error| Fault(at, format!("the body is no statistics: {error}")))
