@@ -77,8 +77,9 @@ impl Core {
     #[cold]
     pub(crate) fn starve(self: &Arc<Self>, cause: Cause) -> Result<Object, Cause> {
         let found = self.search(cause, Core::take).and_then(|found| self.make(found));
-        if found.is_err() {
-            self.deny();
+        match found {
+            Ok(_) => _ = self.rescued.fetch_add(1, Ordering::Relaxed),
+            Err(_) => self.deny(),
         }
         found
     }

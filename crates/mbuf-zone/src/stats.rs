@@ -22,6 +22,9 @@ pub struct ZoneStats {
     pub gets: usize,
     /// Allocations that failed.
     pub denied: usize,
+    /// Allocations that did not fail only because the caches of other threads were collected, or free objects of other
+    /// zones taken apart.
+    pub rescued: usize,
     /// Bytes of one object, slot and block.
     pub object_bytes: usize,
 }

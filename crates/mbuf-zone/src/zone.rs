@@ -112,6 +112,8 @@ pub(crate) struct Core {
     pub(crate) depot: Depot,
     caches: Mutex<Registry>,
     denied: AtomicUsize,
+    /// Allocations that found something only by looking everywhere.
+    pub(crate) rescued: AtomicUsize,
     /// Objects handed out by caches that are gone, and without a cache.
     gets: AtomicUsize,
     /// Caches never open: no barrier here, or the user asked for it.
@@ -142,6 +144,7 @@ impl Core {
             depot: Depot::new(),
             caches: Mutex::new(Registry { caches: Vec::new(), closed: false }),
             denied: AtomicUsize::new(0),
+            rescued: AtomicUsize::new(0),
             gets: AtomicUsize::new(0),
             locked: locked || !barriers_available(),
         }
@@ -517,6 +520,7 @@ impl Core {
             peak: keg.peak,
             gets: gets.wrapping_add(self.gets.load(Ordering::Relaxed)),
             denied: self.denied.load(Ordering::Relaxed),
+            rescued: self.rescued.load(Ordering::Relaxed),
             object_bytes: self.keg.shape().bytes(),
         }
     }

@@ -207,6 +207,32 @@ fn parked_pairs_are_taken_apart_for_whoever_needs_a_half() {
 }
 
 #[test]
+fn allocations_that_found_a_buffer_only_elsewhere_are_counted() {
+    let pool = Pool::builder().mbufs(4).clusters(4).build().unwrap();
+    let packets: Vec<Packet> = (0..4).map(|_| Packet::with_cluster(&pool).unwrap()).collect();
+    assert_eq!(pool.stats().packets.reclaimed, 0);
+    // Into the cache of another thread, which goes on.
+    let (done, end) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            drop(packets);
+            done.wait();
+            end.wait();
+        });
+        done.wait();
+        let first = Packet::with_cluster(&pool).unwrap();
+        assert_eq!((pool.stats().packets.reclaimed, pool.stats().mbufs.reclaimed), (1, 0));
+        // The pairs that are left become plain mbufs.
+        let plain = Packet::new(&pool).unwrap();
+        assert_eq!((pool.stats().packets.reclaimed, pool.stats().mbufs.reclaimed), (1, 1));
+        assert_eq!(pool.stats().mbufs.denied, 0);
+        end.wait();
+        drop((first, plain));
+    });
+    assert_empty(&pool);
+}
+
+#[test]
 fn a_buffer_shared_and_freed_in_any_order_can_be_had_again() {
     let pool = Pool::builder().mbufs(6).clusters(3).build().unwrap();
     for round in 0..12 {

@@ -102,6 +102,7 @@ fn every_figure_is_in_the_prometheus_text() {
             assert_eq!(take("mbuf_allocations_total", class), Some(figures.allocations));
             assert_eq!(take("mbuf_denied_total", class), Some(figures.denied));
             assert_eq!(take("mbuf_waited_total", class), Some(figures.waited));
+            assert_eq!(take("mbuf_reclaimed_total", class), Some(figures.reclaimed));
             assert_eq!(take("mbuf_reserved", class), Some(figures.reserved as u64));
         }
         for (label, count) in

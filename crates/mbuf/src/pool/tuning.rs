@@ -134,6 +134,7 @@ fn mix(mut x: u32) -> u32 {
 mod tests {
     use super::*;
 
+    #[cfg_attr(miri, ignore = "arithmetic, and much of it")]
     #[test]
     fn one_in_n_is_about_that() {
         for n in [0, 1, 2, 10, 256] {

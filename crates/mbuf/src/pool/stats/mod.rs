@@ -52,6 +52,9 @@ pub struct ClassStats {
     pub denied: u64,
     /// Operations that had to wait because the limit was reached.
     pub waited: u64,
+    /// Allocations that did not fail only because free buffers were collected from the caches of all threads, or taken
+    /// apart.
+    pub reclaimed: u64,
 }
 
 impl ClassStats {
@@ -232,13 +235,14 @@ impl PoolStats {
 fn class(size: usize, family: &[&Shared], zone: impl Fn(&Shared) -> &RawZone) -> ClassStats {
     let mut sum = ClassStats { size, ..ClassStats::default() };
     for shared in family {
-        let ZoneStats { in_use, cached, total, limit, peak, gets, denied, reserve, .. } =
+        let ZoneStats { in_use, cached, total, limit, peak, gets, denied, rescued, reserve, .. } =
             zone(shared).stats();
         sum.current += in_use;
         sum.cached += cached;
         sum.reserved += reserve;
         sum.allocations += gets as u64;
         sum.denied += denied as u64;
+        sum.reclaimed += rescued as u64;
         // The keg's.
         (sum.total, sum.limit, sum.peak) = (total, limit, peak);
     }

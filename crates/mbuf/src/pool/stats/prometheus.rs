@@ -98,9 +98,10 @@ const GAUGES: [ClassGauge; 7] = [
     ("buffer_bytes", "Bytes of one buffer", |class| Some(class.size)),
 ];
 
-const COUNTERS: [ClassCounter; 3] = [
+const COUNTERS: [ClassCounter; 4] = [
     ("allocations", "Buffers handed out", |class| class.allocations),
     ("denied", "Allocations that failed", |class| class.denied),
+    ("reclaimed", "Allocations served only by collecting free buffers everywhere", |class| class.reclaimed),
     ("waited", "Operations that had to wait because the limit was reached", |class| class.waited),
 ];
 
