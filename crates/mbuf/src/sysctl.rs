@@ -357,7 +357,7 @@ static COUNTERS: &[&[Counter]] = &[
             "kern.ipc.mbstat.m_drops",
             Unit::Events,
             "requests for buffers of any kind that failed",
-            denied,
+            PoolStats::denied,
         ),
         counter(
             "kern.ipc.mbstat.m_wait",
@@ -427,12 +427,6 @@ static COUNTERS: &[&[Counter]] = &[
         }),
     ],
 ];
-
-/// A request for a cluster is one for a pair, and counted there.
-fn denied(stats: &PoolStats) -> u64 {
-    let PoolStats { mbufs, packets, jumbo_page, jumbo_9k, jumbo_16k, external, .. } = stats;
-    [mbufs, packets, jumbo_page, jumbo_9k, jumbo_16k, external].map(|class| class.denied).iter().sum()
-}
 
 fn waited(stats: &PoolStats) -> u64 {
     let PoolStats { mbufs, clusters, jumbo_page, jumbo_9k, jumbo_16k, memory_waited, .. } = stats;

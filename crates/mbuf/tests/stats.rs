@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::thread;
 
-use mbuf::{Chain, Class, ClassStats, MbufType, OpStats, Packet, Pool, Resource};
+use mbuf::{Chain, Class, ClassStats, MbufType, OpStats, Packet, Pool, Resource, Value};
 use mbuf_testkit::{Hold, Label, Shape, Storage, assert_empty};
 
 /// The counters of slow paths that are not zero.
@@ -92,6 +92,32 @@ fn each_class_counts_what_is_in_use_cached_handed_out_denied_and_its_peak() {
     drop(held);
     assert_eq!(pool.stats().external.current, 0);
     assert_empty(&pool);
+}
+
+#[test]
+fn each_request_that_is_denied_counts_once_whatever_it_lacked() {
+    let limits = |mbufs, buffers| {
+        let pool = Pool::builder().mbufs(mbufs);
+        Class::ALL.into_iter().fold(pool, |pool, class| pool.limit(class, buffers)).build().unwrap()
+    };
+    // Without mbufs, and without buffers.
+    for pool in [limits(0, 8), limits(8, 0)] {
+        let mut denied = 0;
+        for class in [Class::Cluster, Class::Page, Class::Jumbo9, Class::Jumbo16] {
+            for _ in 0..10 {
+                denied += u64::from(Packet::with_class(&pool, class).is_err());
+                assert_eq!(pool.stats().denied(), denied, "{class:?}");
+            }
+        }
+        denied += u64::from(Packet::new(&pool).is_err());
+        assert_eq!(pool.stats().denied(), denied);
+        assert!(denied >= 40);
+        assert_eq!(pool.sysctl().read("kern.ipc.mbstat.m_drops").unwrap(), Value::Number(denied));
+        let before = pool.stats();
+        Packet::with_cluster(&pool).unwrap_err();
+        assert_eq!((pool.stats().since(&before).denied(), before.since(&before).denied()), (1, 0));
+        assert_empty(&pool);
+    }
 }
 
 fn by_type(pool: &Pool) -> [usize; 5] {

@@ -48,7 +48,7 @@ pub struct ClassStats {
     pub peak: usize,
     /// Allocations since the pool was made.
     pub allocations: u64,
-    /// Allocations that failed.
+    /// Allocations that failed. See [`PoolStats::denied`] for those of all kinds together.
     pub denied: u64,
     /// Operations that had to wait because the limit was reached.
     pub waited: u64,
@@ -206,6 +206,14 @@ impl PoolStats {
             reclaim_panics: counted(|stats| stats.reclaim_panics),
             ..self.clone()
         }
+    }
+
+    /// Requests for buffers of any kind that failed, each counted once. One for a 2 KiB cluster is one for a pair: that
+    /// the cluster was missing is counted in [`clusters`](Self::clusters), too.
+    pub fn denied(&self) -> u64 {
+        let PoolStats { mbufs, packets, jumbo_page, jumbo_9k, jumbo_16k, external, .. } = self;
+        let classes = [mbufs, packets, jumbo_page, jumbo_9k, jumbo_16k, external];
+        classes.iter().fold(0, |sum, class| sum.saturating_add(class.denied))
     }
 
     /// Bytes of all buffers in use, without external memory.
