@@ -208,6 +208,21 @@ fn a_damaged_page_is_named_and_the_others_are_shown() {
 }
 
 #[test]
+fn a_process_that_is_stopped_is_shown_as_stale() {
+    let runtime = Runtime::new("stale");
+    let (replay, running) = (runtime.replay(), runtime.replay());
+    replay.signal("STOP");
+    thread::sleep(Duration::from_millis(3200));
+    let list = runtime.run(&["stat"]).stdout;
+    let row = |replay: &Replay| list.lines().find(|line| line.contains(&replay.pid())).unwrap().to_owned();
+    assert!(row(&replay).ends_with("  mbufctl (stale 3 s)"), "{list}");
+    assert!(row(&running).ends_with("  mbufctl"), "{list}");
+    let tables = runtime.run(&["stat", &replay.pid()]).stdout;
+    assert!(tables.starts_with("stale 3 s: the process lives, and writes nothing\n\npool replay\n"), "{tables}");
+    assert!(runtime.run(&["stat", &running.pid()]).stdout.starts_with("pool replay\n"));
+}
+
+#[test]
 fn a_file_that_is_no_page_is_named_and_kept() {
     let runtime = Runtime::new("garbage");
     let replay = runtime.replay();

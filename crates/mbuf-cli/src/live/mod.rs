@@ -9,6 +9,7 @@ pub(crate) mod stat;
 pub(crate) mod top;
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use mbuf::PoolStats;
 use mbuf::publish::{Directory, ProcessStats, PublishError};
@@ -16,6 +17,8 @@ use mbuf::publish::{Directory, ProcessStats, PublishError};
 /// What processes publish at one time.
 #[derive(Default)]
 struct Look {
+    /// When that was, in milliseconds since 1970.
+    at_ms: u64,
     processes: Vec<ProcessStats>,
     /// Pages that cannot be read.
     damaged: Vec<PublishError>,
@@ -25,6 +28,24 @@ struct Look {
 
 fn directory(path: Option<&Path>) -> Result<Directory, PublishError> {
     path.map_or_else(Directory::of_user, Directory::open)
+}
+
+impl Look {
+    /// How long a process has written nothing, if it should have, as `stale 12 s`: it hangs, or is stopped.
+    fn stale(&self, process: &ProcessStats) -> Option<String> {
+        // A machine under load may be late by a few intervals.
+        let late = process.interval_ms.saturating_mul(4).max(2000);
+        let age = self.at_ms.saturating_sub(process.written_ms);
+        (age > late).then(|| match age / 1000 {
+            s @ 0..120 => format!("stale {s} s"),
+            s @ 120..7200 => format!("stale {} min", s / 60),
+            s => format!("stale {} h", s / 3600),
+        })
+    }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Reads the pages of all processes.
@@ -39,6 +60,7 @@ fn look(directory: &Directory) -> Result<Look, PublishError> {
             Err(error) => look.damaged.push(error),
         }
     }
+    look.at_ms = now_ms();
     Ok(look)
 }
 
@@ -96,6 +118,21 @@ mod tests {
         // Another process under the same number began anew.
         assert_eq!(Rates::between(&pool(300, 2), &pool(100, 1), 0.5), Rates::default());
         assert_eq!(Rates::between(&pool(100, 1), &pool(300, 2), 0.0), Rates::default());
+    }
+
+    #[test]
+    fn a_process_is_stale_when_it_is_late_by_more_than_chance() {
+        let stale = |at_ms: u64, written_ms: u64, interval_ms: u64| {
+            let mut process = ProcessStats::default();
+            (process.written_ms, process.interval_ms) = (written_ms, interval_ms);
+            Look { at_ms, ..Look::default() }.stale(&process)
+        };
+        assert_eq!([stale(3000, 1000, 250), stale(41_000, 1000, 10_000), stale(0, 5000, 1)], [None, None, None]);
+        assert_eq!(stale(3001, 1000, 250).as_deref(), Some("stale 2 s"));
+        assert_eq!(stale(41_001, 1000, 10_000).as_deref(), Some("stale 40 s"));
+        assert_eq!(stale(181_000, 1000, 250).as_deref(), Some("stale 3 min"));
+        assert_eq!(stale(u64::MAX, 0, 0).as_deref(), Some("stale 5124095576030 h"));
+        assert_eq!(stale(u64::MAX, 0, u64::MAX), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::thread;
 use mbuf::publish::{Directory, ProcessStats, PublishError};
 use mbuf::{Exposition, PoolStats};
 
-use super::{Look, Rates, bytes, directory, look};
+use super::{Look, Rates, bytes, directory, look, now_ms};
 use crate::args::StatArgs;
 use crate::complain;
 
@@ -33,7 +33,7 @@ fn repeat(args: &StatArgs) -> Result<bool, PublishError> {
         for error in look.ended.iter().chain(&look.damaged) {
             complain(&error.to_string());
         }
-        let text = text(args, &directory, &look.processes, &before);
+        let text = text(args, &directory, &look, &before);
         let clear = if args.watch.is_some() && io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
         let mut out = io::stdout().lock();
         match out.write_all(format!("{clear}{text}").as_bytes()).and_then(|()| out.flush()) {
@@ -55,7 +55,9 @@ fn repeat(args: &StatArgs) -> Result<bool, PublishError> {
 /// One process, which has to be there, or all.
 fn take(directory: &Directory, pid: Option<u32>) -> Result<Look, PublishError> {
     match pid {
-        Some(pid) => Ok(Look { processes: vec![directory.read(pid)?], ..Look::default() }),
+        Some(pid) => {
+            Ok(Look { processes: vec![directory.read(pid)?], at_ms: now_ms(), ..Look::default() })
+        }
         None => look(directory),
     }
 }
@@ -63,9 +65,10 @@ fn take(directory: &Directory, pid: Option<u32>) -> Result<Look, PublishError> {
 fn text(
     args: &StatArgs,
     directory: &Directory,
-    processes: &[ProcessStats],
+    look: &Look,
     before: &BTreeMap<u32, ProcessStats>,
 ) -> String {
+    let processes = &look.processes;
     if args.json {
         // One line each time when there are many.
         let text = match (args.pid, args.watch) {
@@ -88,27 +91,32 @@ fn text(
     }
     let mut text = String::new();
     if args.pid.is_some() {
-        processes.iter().for_each(|process| tables(&mut text, process, before.get(&process.pid)));
+        processes.iter().for_each(|process| tables(&mut text, look, process, before.get(&process.pid)));
     } else if processes.is_empty() {
         let _ = writeln!(text, "no process publishes pools in {}", directory.path().display());
     } else {
-        list(&mut text, processes);
+        list(&mut text, look);
     }
     text
 }
 
-fn list(text: &mut String, processes: &[ProcessStats]) {
+fn list(text: &mut String, look: &Look) {
     let _ = writeln!(text, "{:>8} {:>6} {:>9} {:>9}  program", "pid", "pools", "in use", "memory");
-    for process in processes {
+    for process in &look.processes {
         let sum = |of: fn(&PoolStats) -> usize| process.pools.iter().map(of).fold(0, usize::saturating_add);
         let (in_use, memory) = (sum(PoolStats::bytes_in_use), sum(PoolStats::bytes_total));
         let (pid, pools, program) = (process.pid, process.pools.len(), printable(&process.program));
-        let _ = writeln!(text, "{pid:>8} {pools:>6} {:>9} {:>9}  {program}", bytes(in_use), bytes(memory));
+        let stale = look.stale(process).map_or_else(String::new, |stale| format!(" ({stale})"));
+        let _ =
+            writeln!(text, "{pid:>8} {pools:>6} {:>9} {:>9}  {program}{stale}", bytes(in_use), bytes(memory));
     }
 }
 
 /// Each pool as `netstat -m` shows it, and more.
-fn tables(text: &mut String, process: &ProcessStats, before: Option<&ProcessStats>) {
+fn tables(text: &mut String, look: &Look, process: &ProcessStats, before: Option<&ProcessStats>) {
+    if let Some(stale) = look.stale(process) {
+        let _ = writeln!(text, "{stale}: the process lives, and writes nothing\n");
+    }
     for (at, pool) in process.pools.iter().enumerate() {
         let mut named = pool.clone();
         named.name = printable(&pool.name);

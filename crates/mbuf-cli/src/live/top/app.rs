@@ -18,7 +18,10 @@ pub(super) type Key = (u32, usize);
 pub(super) struct Track {
     pub(super) program: String,
     pub(super) stats: PoolStats,
+    /// None when it is stale.
     pub(super) rates: Rates,
+    /// How long its process has written nothing, if it should have.
+    pub(super) stale: Option<String>,
     /// Mbufs handed out per second, the last one last.
     pub(super) speed: VecDeque<u64>,
     /// Bytes in use.
@@ -61,10 +64,10 @@ impl App {
     pub(super) fn update(&mut self, look: Look) {
         self.trouble = look.damaged.iter().map(ToString::to_string).collect();
         let mut old = std::mem::take(&mut self.pools);
-        for process in look.processes {
+        for process in &look.processes {
             for at in 0..process.pools.len() {
                 let key = (process.pid, at);
-                let track = Track::next(old.remove(&key), &process, at);
+                let track = Track::next(old.remove(&key), &look, process, at);
                 self.pools.insert(key, track);
             }
         }
@@ -111,10 +114,11 @@ impl App {
 }
 
 impl Track {
-    fn next(old: Option<Track>, process: &ProcessStats, at: usize) -> Track {
+    fn next(old: Option<Track>, look: &Look, process: &ProcessStats, at: usize) -> Track {
         let stats = process.pools[at].clone();
         // Another pool in the same place, or another process of the same number, has no past.
         let old = old.filter(|old| old.stats.name == stats.name && old.program == process.program);
+        let stale = look.stale(process);
         let (mut speed, mut memory, mut rates) = (VecDeque::new(), VecDeque::new(), Rates::default());
         if let Some(old) = old {
             (speed, memory, rates) = (old.speed, old.memory, old.rates);
@@ -122,7 +126,10 @@ impl Track {
                 let seconds = (process.written_ms - old.written_ms) as f64 / 1000.0;
                 rates = Rates::between(&old.stats, &stats, seconds);
             }
-            // A process that writes nothing new goes on as it was: it shows in its age.
+            // A look between two snapshots sees the same speed; one that finds none for long sees none.
+            if stale.is_some() {
+                rates = Rates::default();
+            }
         }
         for (history, point) in
             [(&mut speed, rates.allocations as u64), (&mut memory, stats.bytes_in_use() as u64)]
@@ -136,6 +143,7 @@ impl Track {
             program: process.program.clone(),
             stats,
             rates,
+            stale,
             speed,
             memory,
             written_ms: process.written_ms,

@@ -56,14 +56,14 @@ fn right(text: String) -> Cell<'static> {
 fn draw_pools(frame: &mut Frame<'_>, app: &App, area: Rect) {
     let order = app.order();
     let rows = order.iter().map(|((pid, _), track)| {
-        let Track { program, stats, rates, .. } = track;
+        let Track { program, stats, rates, stale, .. } = track;
         Row::new([
             right(pid.to_string()),
             Cell::from(printable(program)),
             Cell::from(printable(&stats.name)),
             right(bytes(stats.bytes_in_use())),
             right(bytes(stats.bytes_cached())),
-            right(format!("{:.0}", rates.allocations)),
+            right(stale.clone().unwrap_or_else(|| format!("{:.0}", rates.allocations))),
             right(format!("{:.0}", rates.denied)),
         ])
     });
@@ -82,7 +82,7 @@ fn draw_pools(frame: &mut Frame<'_>, app: &App, area: Rect) {
         Constraint::Fill(1),
         Constraint::Length(9),
         Constraint::Length(9),
-        Constraint::Length(10),
+        Constraint::Length(12),
         Constraint::Length(9),
     ];
     let table = Table::new(rows, widths)
@@ -139,7 +139,8 @@ fn bar(class: &ClassStats) -> String {
 
 fn draw_history(frame: &mut Frame<'_>, track: &Track, area: Rect) {
     let [left, right] = Layout::horizontal([Constraint::Fill(1); 2]).areas(area);
-    graph(frame, left, &format!("mbufs/s {:.0}", track.rates.allocations), &track.speed);
+    let stale = track.stale.as_ref().map_or_else(String::new, |stale| format!(", {stale}"));
+    graph(frame, left, &format!("mbufs/s {:.0}{stale}", track.rates.allocations), &track.speed);
     graph(frame, right, &format!("in use {}", bytes(track.stats.bytes_in_use())), &track.memory);
 }
 
@@ -186,15 +187,23 @@ mod tests {
 
     /// A gateway under load and a small tool, at a time in quarters of a second.
     fn moment(n: u64) -> Look {
-        let used = 400 + (n * 37) % 300;
-        let class = |size: u64, current: u64, limit: Value, denied: u64| {
-            json!({ "size": size, "current": current, "cached": 64, "total": current + 64, "limit": limit,
-                    "peak": 760, "allocations": n * (2000 + 40 * n), "denied": denied })
+        // What is wanted grows past the limit on clusters and falls, and by how much it is past that is denied.
+        let wanted = |n: u64| 640 + (n * 37 + 240) % 430;
+        let used = wanted(n).min(1024);
+        let denied = (0..=n).map(|n| wanted(n).saturating_sub(1024)).sum::<u64>();
+        let peak = (0..=n).map(wanted).max().unwrap_or(0).min(1024);
+        let class = |size: u64, current: u64, cached: u64, peak: u64, limit: Value, denied: u64| {
+            json!({ "size": size, "current": current, "cached": cached, "total": peak, "limit": limit,
+                    "peak": peak, "allocations": 2000 + n * (2000 + 40 * n), "denied": denied })
         };
-        let rx = json!({ "name": "rx", "mbufs": class(256, used + 20, Value::Null, 0),
-            "packets": class(2304, used, Value::Null, 0), "clusters": class(2048, used, 1024.into(), n * 3),
-            "jumbo_page": class(4096, 12, 512.into(), 0), "jumbo_9k": class(9216, 0, 0.into(), 0) });
-        let tx = json!({ "name": "tx", "mbufs": class(256, 31, 4096.into(), 0) });
+        let cached = (1024 - used).min(64);
+        let peak = peak.max(used + cached);
+        let no_limit = Value::Null;
+        let rx = json!({ "name": "rx", "mbufs": class(256, used + 32, 64, peak + 96, no_limit.clone(), 0),
+            "packets": class(2304, used, cached, peak, no_limit, denied),
+            "clusters": class(2048, used, cached, peak, 1024.into(), denied),
+            "jumbo_page": class(4096, 12, 64, 76, 512.into(), 0) });
+        let tx = json!({ "name": "tx", "mbufs": class(256, 31, 64, 95, 4096.into(), 0) });
         look([
             process(4711, "gateway", 1000 + n * 250, json!([rx, tx])),
             process(4805, "mbufctl", 1000 + n * 250, json!([{ "name": "replay" }])),
@@ -212,6 +221,42 @@ mod tests {
         let screen = screen(&at_work(), 96, 30);
         let manual = include_str!("../../../../../docs/operations.md");
         assert!(manual.contains(&screen), "docs/operations.md should show this screen:\n{screen}");
+    }
+
+    #[test]
+    fn the_figures_in_the_manual_are_possible() {
+        for n in 0..40 {
+            for pool in moment(n).processes.iter().flat_map(|process| &process.pools) {
+                let full = pool.classes().any(|(_, class)| class.limit == Some(class.peak));
+                for (name, class) in pool.classes() {
+                    assert!(class.current + class.cached <= class.peak, "{n}: {name} {class:?}");
+                    assert!(class.limit.is_none_or(|limit| (1..=limit).contains(&class.peak)), "{n}: {name}");
+                    assert!(class.denied == 0 || full, "{n}: {name} denied with room left");
+                    assert!(class.allocations >= class.peak as u64, "{n}: {name}");
+                }
+                let [mbufs, packets, clusters] = [pool.mbufs, pool.packets, pool.clusters].map(|c| c.current);
+                assert!(packets <= mbufs.min(clusters), "{n}: packets are among both");
+            }
+        }
+    }
+
+    #[test]
+    fn a_process_that_writes_nothing_is_shown_as_stale_and_standing_still() {
+        let mut app = at_work();
+        let fresh = screen(&app, 96, 30);
+        assert!(!fresh.contains("stale") && !fresh.contains("mbufs/s 0"), "{fresh}");
+        let at = |seconds: u64| Look { at_ms: 1000 + 39 * 250 + seconds * 1000, ..moment(39) };
+        app.update(at(1));
+        assert_eq!(screen(&app, 96, 30).lines().nth(3), fresh.lines().nth(3), "that is a little late");
+        app.update(at(12));
+        let stale = screen(&app, 96, 30);
+        let row = stale.lines().find(|line| line.contains(" rx ")).unwrap();
+        let cells: Vec<_> = row.trim_end_matches('│').split_whitespace().collect();
+        assert_eq!(cells[cells.len() - 4..], ["stale", "12", "s", "0"], "{stale}");
+        assert!(stale.contains("mbufs/s 0, stale 12 s"), "{stale}");
+        // It goes on.
+        app.update(Look { at_ms: 1000 + 60 * 250, ..moment(60) });
+        assert!(!screen(&app, 96, 30).contains("stale"));
     }
 
     #[test]
