@@ -10,20 +10,22 @@ use crate::replay::Outcome;
 
 /// Runs it.
 pub(crate) fn run(args: &SysctlArgs) -> Outcome {
-    let outcome = |text, messages: Vec<String>| {
-        let status = u8::from(!messages.is_empty());
-        Outcome { text, to_stderr: false, messages, status }
-    };
+    let outcome =
+        |text, messages, failed| Outcome { text, to_stderr: false, messages, status: u8::from(failed) };
     match configure(args) {
         Ok((resolved, pool)) => {
             let names: Vec<&str> = names(args).collect();
             if !args.files.is_empty() && names.is_empty() && !args.all && !args.describe {
-                return outcome(summary(args, &resolved), Vec::new());
+                return outcome(summary(args, &resolved), Vec::new(), false);
             }
-            let (readings, messages) = read(&pool, &names);
-            outcome(listing(args, &readings), messages)
+            let (readings, errors) = read(&pool, &names);
+            // The summary has them in it; here nobody would know why a value is not the one that was set.
+            let mut messages: Vec<String> = resolved.adjustments().iter().map(ToString::to_string).collect();
+            let failed = !errors.is_empty();
+            messages.extend(errors);
+            outcome(listing(args, &readings), messages, failed)
         }
-        Err(messages) => outcome(String::new(), messages),
+        Err(messages) => outcome(String::new(), messages, true),
     }
 }
 

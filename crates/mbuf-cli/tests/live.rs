@@ -218,7 +218,10 @@ fn a_process_that_is_stopped_is_shown_as_stale() {
     assert!(row(&replay).ends_with("  mbufctl (stale 3 s)"), "{list}");
     assert!(row(&running).ends_with("  mbufctl"), "{list}");
     let tables = runtime.run(&["stat", &replay.pid()]).stdout;
-    assert!(tables.starts_with("stale 3 s: the process lives, and writes nothing\n\npool replay\n"), "{tables}");
+    assert!(
+        tables.starts_with("stale 3 s: the process lives, and writes nothing\n\npool replay\n"),
+        "{tables}"
+    );
     assert!(runtime.run(&["stat", &running.pid()]).stdout.starts_with("pool replay\n"));
 }
 

@@ -100,13 +100,35 @@ fn a_configuration_is_checked_and_what_it_gives_is_printed() {
     assert!(ran.stdout.lines().any(|line| line == adjusted), "{}", ran.stdout);
 
     let json = sysctl(&["-f", path, "--json"]).clean().json();
-    assert_eq!((&json["total_bytes"], &json["adjustments"][0]), (&8_928_000.into(), &adjusted.into()));
+    assert_eq!(
+        (&json["total_bytes"], &json["adjustments"][0]),
+        (&8_928_000.into(), &adjusted.as_str().into())
+    );
     let clusters = json["settings"].as_array().unwrap().iter().find(|s| s["name"] == "kern.ipc.nmbclusters");
     assert_eq!(clusters.unwrap()["bytes"], 2_048_000);
 
     // With names, these.
-    assert_eq!(sysctl(&["-f", path, "kern.ipc.nmbufs"]).clean().stdout, "kern.ipc.nmbufs: 1875\n");
-    assert!(sysctl(&["-f", path, "-a"]).clean().stdout.contains("\nkern.ipc.nmbjumbop: 500\n"));
+    let told = format!("mbufctl: {adjusted}\n");
+    let ran = sysctl(&["-f", path, "kern.ipc.nmbufs"]);
+    assert_eq!((ran.status, &ran.stdout, &ran.stderr), (Some(0), &"kern.ipc.nmbufs: 1875\n".into(), &told));
+    let ran = sysctl(&["-f", path, "-a"]);
+    assert!(ran.stdout.contains("\nkern.ipc.nmbjumbop: 500\n"), "{}", ran.stdout);
+    assert_eq!((ran.status, ran.stderr), (Some(0), told));
+}
+
+#[test]
+fn a_value_that_is_not_the_one_set_is_told() {
+    for json in [&[][..], &["--json"]] {
+        let settings = ["-p", "freebsd", "kern.ipc.nmbclusters=100", "kern.ipc.nmbufs=100"];
+        let ran = sysctl(&[json, &settings].concat());
+        assert_eq!(ran.status, Some(0));
+        assert!(
+            ran.stderr.starts_with("mbufctl: set: kern.ipc.nmbufs = 100 becomes ")
+                && ran.stderr.lines().count() == 1,
+            "{}",
+            ran.stderr
+        );
+    }
 }
 
 #[test]

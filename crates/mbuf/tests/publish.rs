@@ -288,7 +288,10 @@ fn what_nobody_has_locked_is_removed_only_if_it_is_a_page() {
         fs::write(runtime.page(77), kept).unwrap();
         let error = runtime.read(77).unwrap_err();
         assert!(matches!(error, PublishError::Damaged { .. }), "{error}");
-        assert!(error.to_string().starts_with(&format!("{}: offset ", runtime.page(77).display())), "{error}");
+        assert!(
+            error.to_string().starts_with(&format!("{}: offset ", runtime.page(77).display())),
+            "{error}"
+        );
         assert_eq!(fs::read(runtime.page(77)).unwrap(), kept);
     }
     // Killed after it made the file, after the first body, after the first header, in a later body.

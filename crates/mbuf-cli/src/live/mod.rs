@@ -127,7 +127,10 @@ mod tests {
             (process.written_ms, process.interval_ms) = (written_ms, interval_ms);
             Look { at_ms, ..Look::default() }.stale(&process)
         };
-        assert_eq!([stale(3000, 1000, 250), stale(41_000, 1000, 10_000), stale(0, 5000, 1)], [None, None, None]);
+        assert_eq!(
+            [stale(3000, 1000, 250), stale(41_000, 1000, 10_000), stale(0, 5000, 1)],
+            [None, None, None]
+        );
         assert_eq!(stale(3001, 1000, 250).as_deref(), Some("stale 2 s"));
         assert_eq!(stale(41_001, 1000, 10_000).as_deref(), Some("stale 40 s"));
         assert_eq!(stale(181_000, 1000, 250).as_deref(), Some("stale 3 min"));

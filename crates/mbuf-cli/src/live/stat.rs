@@ -55,19 +55,12 @@ fn repeat(args: &StatArgs) -> Result<bool, PublishError> {
 /// One process, which has to be there, or all.
 fn take(directory: &Directory, pid: Option<u32>) -> Result<Look, PublishError> {
     match pid {
-        Some(pid) => {
-            Ok(Look { processes: vec![directory.read(pid)?], at_ms: now_ms(), ..Look::default() })
-        }
+        Some(pid) => Ok(Look { processes: vec![directory.read(pid)?], at_ms: now_ms(), ..Look::default() }),
         None => look(directory),
     }
 }
 
-fn text(
-    args: &StatArgs,
-    directory: &Directory,
-    look: &Look,
-    before: &BTreeMap<u32, ProcessStats>,
-) -> String {
+fn text(args: &StatArgs, directory: &Directory, look: &Look, before: &BTreeMap<u32, ProcessStats>) -> String {
     let processes = &look.processes;
     if args.json {
         // One line each time when there are many.
