@@ -242,6 +242,21 @@ fn a_file_that_is_no_page_is_named_and_kept() {
 }
 
 #[test]
+fn looking_makes_nothing() {
+    let runtime = Runtime::new("nothing");
+    for (args, status) in [(&["stat"][..], 0), (&["stat", "--json"], 0), (&["stat", "77"], 1), (&["top"], 1)]
+    {
+        assert_eq!(runtime.run(args).status, Some(status), "{args:?}");
+        assert_eq!(fs::read_dir(&runtime.0).unwrap().count(), 0, "{args:?}");
+    }
+    let ran = runtime.run(&["stat", "77"]);
+    assert_eq!(ran.stderr, "mbufctl: process 77 publishes no pools\n");
+    let ran = runtime.run(&["stat", "--directory", "/nonexistent"]);
+    assert_eq!((ran.status, &*ran.stdout), (Some(1), ""));
+    assert!(ran.stderr.starts_with("mbufctl: /nonexistent: cannot open the directory: "), "{}", ran.stderr);
+}
+
+#[test]
 fn what_cannot_be_done_is_said() {
     let runtime = Runtime::new("refused");
     let pages = runtime.0.join("mbuf");

@@ -122,6 +122,11 @@ fn in_a_role() {
     set_interval(Duration::from_millis(5));
     match role.as_str() {
         "publish" => {
+            assert_eq!(
+                Directory::path_of_user().exists(),
+                Directory::of_user().is_ok(),
+                "looking makes nothing"
+            );
             let pool = Pool::builder().name("role").clusters(100).build().unwrap();
             let published = pool.publish().unwrap();
             say("ready");

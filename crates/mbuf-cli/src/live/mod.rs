@@ -8,6 +8,7 @@
 pub(crate) mod stat;
 pub(crate) mod top;
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -26,8 +27,15 @@ struct Look {
     ended: Vec<PublishError>,
 }
 
-fn directory(path: Option<&Path>) -> Result<Directory, PublishError> {
-    path.map_or_else(Directory::of_user, Directory::open)
+/// The directory that is named, or that of the user, if any process has published there yet.
+fn directory(path: Option<&Path>) -> Result<Option<Directory>, PublishError> {
+    match path {
+        Some(path) => Directory::open(path).map(Some),
+        None => match Directory::of_user() {
+            Err(PublishError::System { error, .. }) if error.kind() == ErrorKind::NotFound => Ok(None),
+            found => found.map(Some),
+        },
+    }
 }
 
 impl Look {
@@ -49,8 +57,9 @@ fn now_ms() -> u64 {
 }
 
 /// Reads the pages of all processes.
-fn look(directory: &Directory) -> Result<Look, PublishError> {
-    let mut look = Look::default();
+fn look(path: Option<&Path>) -> Result<Look, PublishError> {
+    let mut look = Look { at_ms: now_ms(), ..Look::default() };
+    let Some(directory) = directory(path)? else { return Ok(look) };
     for pid in directory.processes()? {
         match directory.read(pid) {
             Ok(stats) => look.processes.push(stats),
@@ -60,7 +69,6 @@ fn look(directory: &Directory) -> Result<Look, PublishError> {
             Err(error) => look.damaged.push(error),
         }
     }
-    look.at_ms = now_ms();
     Ok(look)
 }
 

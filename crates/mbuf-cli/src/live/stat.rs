@@ -26,14 +26,13 @@ pub(crate) fn run(args: &StatArgs) -> ExitCode {
 
 /// Prints what there is, until there is no more to print. Whether all of it could be read.
 fn repeat(args: &StatArgs) -> Result<bool, PublishError> {
-    let directory = directory(args.directory.as_deref())?;
     let mut before = BTreeMap::new();
     loop {
-        let look = take(&directory, args.pid)?;
+        let look = take(args)?;
         for error in look.ended.iter().chain(&look.damaged) {
             complain(&error.to_string());
         }
-        let text = text(args, &directory, &look, &before);
+        let text = text(args, &look, &before);
         let clear = if args.watch.is_some() && io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
         let mut out = io::stdout().lock();
         match out.write_all(format!("{clear}{text}").as_bytes()).and_then(|()| out.flush()) {
@@ -53,14 +52,14 @@ fn repeat(args: &StatArgs) -> Result<bool, PublishError> {
 }
 
 /// One process, which has to be there, or all.
-fn take(directory: &Directory, pid: Option<u32>) -> Result<Look, PublishError> {
-    match pid {
-        Some(pid) => Ok(Look { processes: vec![directory.read(pid)?], at_ms: now_ms(), ..Look::default() }),
-        None => look(directory),
-    }
+fn take(args: &StatArgs) -> Result<Look, PublishError> {
+    let path = args.directory.as_deref();
+    let Some(pid) = args.pid else { return look(path) };
+    let process = directory(path)?.ok_or(PublishError::Absent { pid })?.read(pid)?;
+    Ok(Look { processes: vec![process], at_ms: now_ms(), ..Look::default() })
 }
 
-fn text(args: &StatArgs, directory: &Directory, look: &Look, before: &BTreeMap<u32, ProcessStats>) -> String {
+fn text(args: &StatArgs, look: &Look, before: &BTreeMap<u32, ProcessStats>) -> String {
     let processes = &look.processes;
     if args.json {
         // One line each time when there are many.
@@ -86,7 +85,8 @@ fn text(args: &StatArgs, directory: &Directory, look: &Look, before: &BTreeMap<u
     if args.pid.is_some() {
         processes.iter().for_each(|process| tables(&mut text, look, process, before.get(&process.pid)));
     } else if processes.is_empty() {
-        let _ = writeln!(text, "no process publishes pools in {}", directory.path().display());
+        let place = args.directory.clone().unwrap_or_else(Directory::path_of_user);
+        let _ = writeln!(text, "no process publishes pools in {}", place.display());
     } else {
         list(&mut text, look);
     }

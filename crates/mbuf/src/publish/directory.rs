@@ -26,12 +26,17 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// That of the running user. It is made if it is not there.
+    /// That of the running user. The first process to publish a pool makes it.
     ///
     /// # Errors
-    /// [`PublishError`], if it cannot be made, or is not theirs alone.
+    /// As those of [`open`](Self::open).
     pub fn of_user() -> Result<Self, PublishError> {
-        let path = Self::place();
+        Self::open(Self::path_of_user())
+    }
+
+    /// That of the running user, made if it is not there.
+    pub(super) fn make() -> Result<Self, PublishError> {
+        let path = Self::path_of_user();
         match rustix::fs::mkdir(&path, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(PublishError::system(&path, "make the directory")(errno)),
@@ -64,7 +69,8 @@ impl Directory {
         Ok(Directory { path, fd })
     }
 
-    fn place() -> PathBuf {
+    /// Where that of the running user is, or would be.
+    pub fn path_of_user() -> PathBuf {
         let user = rustix::process::geteuid().as_raw();
         let set = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
         let usual = PathBuf::from(format!("/run/user/{user}"));

@@ -70,7 +70,7 @@ fn current() -> MutexGuard<'static, Option<Current>> {
 impl Current {
     fn start() -> Result<Self, PublishError> {
         let pid = process::id();
-        let directory = Directory::of_user()?;
+        let directory = Directory::make()?;
         let file = directory.create(pid)?;
         let page = Arc::new(Page { pid, directory, file: Mutex::new((file, 0)) });
         let (orders, inbox) = mpsc::channel();

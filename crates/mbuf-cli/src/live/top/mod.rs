@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::{directory, look};
+use super::look;
 use crate::args::TopArgs;
 use crate::complain;
 use app::App;
@@ -29,13 +29,15 @@ pub(crate) fn run(args: &TopArgs) -> ExitCode {
 }
 
 fn show(args: &TopArgs) -> Result<(), String> {
-    let directory = directory(args.directory.as_deref()).map_err(|error| error.to_string())?;
+    let directory = args.directory.as_deref();
+    // What is wrong with it is better said before the screen is taken.
+    look(directory).map_err(|error| error.to_string())?;
     let mut terminal = ratatui::try_init().map_err(|error| format!("cannot use the terminal: {error}"))?;
     let mut app = App::default();
     let mut next = Instant::now();
     let outcome = loop {
         if Instant::now() >= next {
-            match look(&directory) {
+            match look(directory) {
                 Ok(look) => app.update(look),
                 Err(error) => break Err(error.to_string()),
             }
