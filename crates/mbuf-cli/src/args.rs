@@ -4,7 +4,9 @@ use std::path::PathBuf;
 #[cfg(unix)]
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
+use mbuf::Preset;
 
 use crate::stage::{self, StageList, StageSpec};
 
@@ -27,10 +29,12 @@ pub(crate) enum Command {
 
     /// Show the pools that running processes publish: all processes, or the pools of one as `netstat -m` does.
     #[cfg(unix)]
+    #[command(after_help = STAT_ENDING)]
     Stat(StatArgs),
 
     /// Show the pools of running processes on the whole screen.
     #[cfg(unix)]
+    #[command(after_help = TOP_ENDING)]
     Top(TopArgs),
 }
 
@@ -41,7 +45,7 @@ pub(crate) struct StatArgs {
     /// The process whose pools are shown; without it, a list of processes.
     pub(crate) pid: Option<u32>,
 
-    /// Again and again, every so many seconds.
+    /// Again and again, every so many seconds; every second if it is not said.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "1", value_parser = seconds)]
     pub(crate) watch: Option<Duration>,
 
@@ -151,7 +155,7 @@ pub(crate) struct SysctlArgs {
     #[arg(value_name = "NAME|NAME=VALUE")]
     pub(crate) names: Vec<String>,
 
-    /// Print everything. On when nothing else is asked for.
+    /// Print everything, counters as they are in a new pool. On when nothing else is asked for.
     #[arg(short, long)]
     pub(crate) all: bool,
 
@@ -159,7 +163,8 @@ pub(crate) struct SysctlArgs {
     #[arg(short, long)]
     pub(crate) describe: bool,
 
-    /// Read settings from a file like loader.conf(5), check them, and print the limits they give.
+    /// Read settings from a file like loader.conf(5), or `-` for standard input, check them, and print the limits they
+    /// give.
     #[arg(short, long = "file", value_name = "CONFIG")]
     pub(crate) files: Vec<PathBuf>,
 
@@ -167,20 +172,19 @@ pub(crate) struct SysctlArgs {
     #[arg(short, long)]
     pub(crate) env: bool,
 
-    /// Begin with the formulas and rules of a system: dragonfly, freebsd or netbsd.
-    #[arg(short, long, value_name = "SYSTEM", value_parser = preset)]
-    pub(crate) preset: Option<mbuf::Preset>,
+    /// Begin with the formulas and rules of a system.
+    #[arg(short, long, value_name = "SYSTEM", value_parser = preset())]
+    pub(crate) preset: Option<Preset>,
 
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-fn preset(name: &str) -> Result<mbuf::Preset, String> {
-    mbuf::Preset::named(name).ok_or_else(|| {
-        let names: Vec<&str> = mbuf::Preset::ALL.iter().map(|preset| preset.name()).collect();
-        format!("it is one of {}", names.join(", "))
-    })
+/// The presets by name; help and errors list them.
+fn preset() -> impl TypedValueParser<Value = Preset> {
+    PossibleValuesParser::new(Preset::ALL.map(Preset::name))
+        .try_map(|name| Preset::named(&name).ok_or("there is no such system"))
 }
 
 impl ReplayArgs {
@@ -214,8 +218,9 @@ Exit status:
 ";
 
 const SYSCTL_ENDING: &str = "
-Settings are made in this order: preset, files, environment, NAME=VALUE; the last one counts. What is not set follows
-what is.
+The values are those of a new pool with these settings, which nothing uses; `mbufctl stat` shows the pools of running
+processes. Settings are made in this order: preset, files, environment, NAME=VALUE; the last one counts. What is not set
+follows what is.
 
 Examples:
   mbufctl sysctl -d                                      all names, with descriptions
@@ -226,6 +231,40 @@ Examples:
 Exit status:
   0  all went well
   1  a setting is refused, or a name is unknown or cannot be read
+  2  the arguments make no sense
+";
+
+#[cfg(unix)]
+const STAT_ENDING: &str = "
+A program publishes its pools when it is built with the feature `publish` of mbuf and MBUF_PUBLISH=1 is in its
+environment, or when it says so itself.
+
+Examples:
+  MBUF_PUBLISH=1 mbufctl replay --loop &                 a process to look at
+  mbufctl stat                                           the processes that publish
+  mbufctl stat 4711                                      the pools of one
+  mbufctl stat 4711 --watch=5                            the same every five seconds, with rates
+  mbufctl stat --json | jq '.[].pools[].clusters'
+  mbufctl stat --prometheus > mbuf.prom
+
+Exit status:
+  0  all went well, also when nobody publishes
+  1  the process that is named publishes nothing, or a page or the directory cannot be read
+  2  the arguments make no sense
+";
+
+#[cfg(unix)]
+const TOP_ENDING: &str = "
+Keys: the arrows select a pool, s orders by process, memory, speed or failures, q ends.
+
+Examples:
+  MBUF_PUBLISH=1 mbufctl replay --loop                   in another terminal: a process to look at
+  mbufctl top
+  mbufctl top --interval 2
+
+Exit status:
+  0  it was ended by a key
+  1  there is no terminal, or the directory cannot be read
   2  the arguments make no sense
 ";
 
@@ -256,6 +295,25 @@ mod tests {
         assert_eq!(laps(&["--loop", "file"]), Ok(None));
         assert_eq!(laps(&["--loop=0"]), Err(clap::error::ErrorKind::ValueValidation));
         assert!(laps(&["--loop=x"]).is_err() && laps(&["--loop", "--repeat", "2"]).is_err());
+    }
+
+    #[test]
+    fn the_help_of_every_command_has_examples_that_can_be_given() {
+        use clap::CommandFactory;
+        for command in Args::command().get_subcommands_mut() {
+            let help = command.render_long_help().to_string();
+            let (_, examples) = help.split_once("Examples:\n").expect("there are examples");
+            let (examples, statuses) = examples.split_once("\n\n").expect("they end");
+            assert!(statuses.starts_with("Exit status:\n  0  "), "{help}");
+            for example in examples.lines().filter_map(|line| Some(line.split_once("mbufctl ")?.1)) {
+                let words = example.split("  ").next().unwrap().split_whitespace();
+                let words = words.take_while(|word| !["|", ">", "&"].contains(word));
+                Args::try_parse_from(["mbufctl"].into_iter().chain(words))
+                    .unwrap_or_else(|error| panic!("{example}: {error}"));
+            }
+        }
+        let help = Args::command().find_subcommand_mut("stat").unwrap().render_long_help().to_string();
+        assert!(help.contains("every second if it is not said"), "{help}");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! `mbufctl sysctl`: the settings and counters of a pool by name, and what a configuration gives.
 
 use std::fmt::Write;
+use std::io;
 
-use mbuf::{Pool, Preset, Reading, Resolved, SettingErrors, Tunable, Tunables, Value};
+use mbuf::{Pool, Reading, Resolved, SettingErrors, Tunable, Tunables, Value};
 use serde_json::{Value as Json, json};
 
 use crate::args::SysctlArgs;
@@ -29,9 +30,12 @@ pub(crate) fn run(args: &SysctlArgs) -> Outcome {
     }
 }
 
-/// The names that are to be printed.
+/// The names that are to be printed. What is set is printed when descriptions are asked for.
 fn names(args: &SysctlArgs) -> impl Iterator<Item = &str> {
-    args.names.iter().map(String::as_str).filter(|name| !name.contains('='))
+    args.names.iter().filter_map(|name| match name.split_once('=') {
+        Some((name, _)) => args.describe.then_some(name),
+        None => Some(name),
+    })
 }
 
 /// Makes the pool that the arguments describe, or says everything that is wrong with it.
@@ -42,9 +46,12 @@ fn configure(args: &SysctlArgs) -> Result<(Resolved, Pool), Vec<String>> {
             messages.extend(errors.to_string().lines().map(String::from));
         }
     };
-    let mut tunables = Tunables::from(args.preset.unwrap_or(Preset::Unlimited));
+    let mut tunables = args.preset.map_or_else(Tunables::new, Tunables::from);
     for file in &args.files {
-        note(tunables.read_file(file));
+        note(match file.to_str() {
+            Some("-") => tunables.read_from("(standard input)", io::stdin()),
+            _ => tunables.read_file(file),
+        });
     }
     if args.env {
         note(tunables.read_env());

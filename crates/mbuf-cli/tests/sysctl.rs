@@ -16,6 +16,10 @@ fn sysctl_in(args: &[&str], environment: &[(&str, &str)]) -> Ran {
     common::ran(command.arg("sysctl").args(args).envs(environment.iter().copied()).output().unwrap())
 }
 
+fn sysctl_stdin(args: &[&str], input: &[u8]) -> Ran {
+    common::stdin("sysctl", args, input)
+}
+
 fn file(name: &str, text: &str) -> PathBuf {
     let path = temp(name);
     std::fs::write(&path, text).unwrap();
@@ -183,6 +187,39 @@ fn names_that_cannot_be_read_are_an_error_and_the_others_are_printed() {
         "{}",
         ran.stderr
     );
+}
+
+#[test]
+fn nothing_is_called_set_that_nobody_set() {
+    let path = file("empty.conf", "# nothing\n");
+    let ran = sysctl(&["-f", path.to_str().unwrap()]).clean();
+    assert!(ran.stdout.lines().skip(1).all(|line| !line.ends_with("  set")), "{}", ran.stdout);
+    let ran = sysctl(&["-f", path.to_str().unwrap(), "-p", "unlimited"]).clean();
+    let preset = ran.stdout.lines().find(|line| line.starts_with("kern.ipc.mbuf.preset ")).unwrap();
+    assert!(preset.ends_with("  set"), "{preset}");
+}
+
+#[test]
+fn a_configuration_is_read_from_standard_input() {
+    let ran = sysctl_stdin(&["-f", "-", "kern.ipc.nmbclusters"], b"kern.ipc.nmbclusters=7\n").clean();
+    assert_eq!(ran.stdout, "kern.ipc.nmbclusters: 7\n");
+    let ran = sysctl_stdin(&["-f", "-"], b"kern.ipc.nmbclusters=7\n\nkern.ipc.nmbufs=\xff\n");
+    let expected = "mbufctl: (standard input):3: a line reads name=\"value\": it is not UTF-8\n";
+    assert_eq!((ran.status, &*ran.stderr), (Some(1), expected));
+}
+
+#[test]
+fn a_setting_is_described_by_its_name() {
+    let ran = sysctl(&["-d", "kern.ipc.nmbclusters=7"]).clean();
+    assert_eq!(ran.stdout, "kern.ipc.nmbclusters: 2 KiB clusters that may be in use (buffers, read-write)\n");
+}
+
+#[test]
+fn help_and_error_name_the_same_systems() {
+    let names = "[possible values: unlimited, dragonfly, freebsd, netbsd]";
+    assert!(sysctl(&["--help"]).clean().stdout.contains(names));
+    let ran = sysctl(&["--preset", "linux"]);
+    assert!(ran.status == Some(2) && ran.stderr.contains(names), "{}", ran.stderr);
 }
 
 #[test]

@@ -303,14 +303,21 @@ fn a_file_is_read_like_loader_conf() {
             std::fs::write(&path, bytes).unwrap();
         }
         let error = Tunables::new().read_file(&path).unwrap_err().to_string();
-        assert!(
-            error.contains("tunables-bad.conf: the file cannot be read: ") && error.contains(why),
-            "{error}"
-        );
+        assert!(error.contains(&format!("tunables-bad.conf{why}")), "{error}");
     };
-    unreadable(None, "No such file");
-    unreadable(Some(&[0xff, 0xfe, b'\n']), "UTF-8");
-    unreadable(Some(&vec![b'\n'; (1 << 20) + 1]), "longer than 1 MiB");
+    unreadable(None, ": the file cannot be read: No such file");
+    unreadable(
+        Some(b"# \xc3\xbc\n\nkern.ipc.nmbufs=\xff\n"),
+        ":3: a line reads name=\"value\": it is not UTF-8",
+    );
+    unreadable(Some(&vec![b'\n'; (1 << 20) + 1]), ": the file cannot be read: it is longer than 1 MiB");
+
+    // A stream, which is called as the caller says.
+    let mut read = Tunables::new();
+    read.read_from("(standard input)", lines.as_bytes()).unwrap();
+    assert_eq!(read.resolve().unwrap().origin(Tunable::Clusters).to_string(), "(standard input):5");
+    let error = read.read_from("(standard input)", &b"x=1"[..]).unwrap_err().to_string();
+    assert!(error.starts_with("(standard input):1: x = 1: there is no such name"), "{error}");
 }
 
 #[test]

@@ -60,8 +60,13 @@ pub(crate) fn command() -> Command {
 
 /// The same with something to read on standard input.
 pub(crate) fn replay_stdin(args: &[&str], input: &[u8]) -> Ran {
+    stdin("replay", args, input)
+}
+
+/// Runs a command with something to read on standard input.
+pub(crate) fn stdin(name: &str, args: &[&str], input: &[u8]) -> Ran {
     let mut child = command()
-        .arg("replay")
+        .arg(name)
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -137,19 +137,43 @@ impl Tunables {
     /// set.
     #[cfg(feature = "std")]
     pub fn read_file(&mut self, path: impl AsRef<std::path::Path>) -> Result<(), SettingErrors> {
+        let path = path.as_ref();
+        self.read_opened(&path.display().to_string(), std::fs::File::open(path))
+    }
+
+    /// Sets what there is to read. `file` is how errors call it.
+    ///
+    /// # Errors
+    /// As those of [`read_file`](Self::read_file).
+    #[cfg(feature = "std")]
+    pub fn read_from(&mut self, file: &str, reader: impl std::io::Read) -> Result<(), SettingErrors> {
+        self.read_opened(file, Ok(reader))
+    }
+
+    #[cfg(feature = "std")]
+    fn read_opened(
+        &mut self,
+        file: &str,
+        opened: std::io::Result<impl std::io::Read>,
+    ) -> Result<(), SettingErrors> {
         use std::io::Read;
         use std::string::{String, ToString};
-        const MOST: u64 = 1 << 20;
-        let path = path.as_ref();
-        let file = path.display().to_string();
-        let mut text = String::new();
-        let read = std::fs::File::open(path).and_then(|file| file.take(MOST + 1).read_to_string(&mut text));
-        let why = match read {
-            Ok(n) if n as u64 <= MOST => return self.read_text(&file, &text),
+        const MOST: usize = 1 << 20;
+        let mut bytes = Vec::new();
+        let why = match opened.and_then(|reader| reader.take(MOST as u64 + 1).read_to_end(&mut bytes)) {
+            Ok(n) if n <= MOST => match core::str::from_utf8(&bytes) {
+                Ok(text) => return self.read_text(file, text),
+                Err(error) => {
+                    let before = &bytes[..error.valid_up_to()];
+                    let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+                    let origin = Origin::Line { file: file.into(), line };
+                    return Err(SettingError::new(origin, "", "", Rule::Syntax("it is not UTF-8")).into());
+                }
+            },
             Ok(_) => String::from("it is longer than 1 MiB"),
             Err(error) => error.to_string(),
         };
-        Err(SettingError::new(Origin::Code, &file, "", Rule::Unreadable(why)).into())
+        Err(SettingError::new(Origin::Code, file, "", Rule::Unreadable(why)).into())
     }
 
     /// Sets what the environment of the process sets.
