@@ -77,7 +77,7 @@ fn look(path: Option<&Path>) -> Result<Look, PublishError> {
 struct Rates {
     /// Mbufs handed out.
     allocations: f64,
-    /// Allocations of anything that failed.
+    /// Requests for buffers of any kind that failed.
     denied: f64,
 }
 
@@ -89,14 +89,9 @@ impl Rates {
         let since = now.since(before);
         Rates {
             allocations: since.mbufs.allocations as f64 / seconds,
-            denied: denied(&since) as f64 / seconds,
+            denied: since.denied() as f64 / seconds,
         }
     }
-}
-
-/// Allocations of anything that failed.
-fn denied(stats: &PoolStats) -> u64 {
-    stats.classes().fold(0, |sum, (_, class)| sum.saturating_add(class.denied))
 }
 
 /// A number of bytes as people read it.
@@ -117,7 +112,7 @@ mod tests {
         let pool = |allocations: u64, denied: u64| -> PoolStats {
             serde_json::from_value(serde_json::json!({
                 "mbufs": { "allocations": allocations, "denied": denied },
-                "clusters": { "denied": denied },
+                "jumbo_9k": { "denied": denied },
             }))
             .unwrap()
         };
@@ -126,6 +121,16 @@ mod tests {
         // Another process under the same number began anew.
         assert_eq!(Rates::between(&pool(300, 2), &pool(100, 1), 0.5), Rates::default());
         assert_eq!(Rates::between(&pool(100, 1), &pool(300, 2), 0.0), Rates::default());
+    }
+
+    #[test]
+    fn a_packet_that_is_denied_its_cluster_is_denied_once() {
+        let pool = mbuf::Pool::builder().clusters(1).build().unwrap();
+        let held = mbuf::Packet::with_cluster(&pool).unwrap();
+        let before = pool.stats();
+        assert!(mbuf::Packet::with_cluster(&pool).is_err());
+        assert_eq!(Rates::between(&before, &pool.stats(), 1.0).denied, 1.0);
+        drop(held);
     }
 
     #[test]

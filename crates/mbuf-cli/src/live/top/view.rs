@@ -15,14 +15,22 @@ use crate::live::stat::printable;
 
 /// Cells of a bar.
 const BAR: usize = 24;
+/// Lines of the table of classes.
+const CLASSES: u16 = 10;
+/// What the widest table needs; on a narrower screen, columns are left out.
+const WIDE: u16 = 64;
 
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App) {
     let pools = app.order().len() as u16;
+    // The pools first; what there is no room for is left out.
+    let room = frame.area().height.saturating_sub(2);
+    let list_rows = (pools + 3).clamp(4, 12).min(room);
+    let classes_rows = if room - list_rows < CLASSES { 0 } else { CLASSES };
     let [title, list, classes, history, foot] = Layout::vertical([
         Constraint::Length(1),
-        Constraint::Length((pools + 3).clamp(4, 12)),
-        Constraint::Length(10),
-        Constraint::Min(4),
+        Constraint::Length(list_rows),
+        Constraint::Length(classes_rows),
+        Constraint::Fill(1),
         Constraint::Length(1),
     ])
     .areas(frame.area());
@@ -39,8 +47,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App) {
             draw_classes(frame, track, classes);
             draw_history(frame, track, history);
         }
-        None => frame
-            .render_widget(Paragraph::new("no process publishes pools; one that does will appear"), classes),
+        None => {
+            let area = classes.union(history);
+            frame
+                .render_widget(Paragraph::new("no process publishes pools; one that does will appear"), area);
+        }
     }
     let foot_line = match app.trouble.first() {
         Some(trouble) => Line::from(printable(trouble)).reversed(),
@@ -53,11 +64,30 @@ fn right(text: String) -> Cell<'static> {
     Cell::from(Line::from(text).right_aligned())
 }
 
+/// A column of the table of pools.
+struct Column {
+    name: &'static str,
+    width: Constraint,
+    /// Also on a narrow screen.
+    always: bool,
+}
+
+const COLUMNS: [Column; 7] = [
+    Column { name: "pid", width: Constraint::Length(8), always: true },
+    Column { name: "program", width: Constraint::Fill(1), always: false },
+    Column { name: "pool", width: Constraint::Fill(1), always: true },
+    Column { name: "in use", width: Constraint::Length(9), always: true },
+    Column { name: "cached", width: Constraint::Length(9), always: false },
+    Column { name: "mbufs/s", width: Constraint::Length(12), always: true },
+    Column { name: "denied/s", width: Constraint::Length(9), always: false },
+];
+
 fn draw_pools(frame: &mut Frame<'_>, app: &App, area: Rect) {
     let order = app.order();
+    let wide = area.width >= WIDE;
     let rows = order.iter().map(|((pid, _), track)| {
         let Track { program, stats, rates, stale, .. } = track;
-        Row::new([
+        let cells = [
             right(pid.to_string()),
             Cell::from(printable(program)),
             Cell::from(printable(&stats.name)),
@@ -65,26 +95,17 @@ fn draw_pools(frame: &mut Frame<'_>, app: &App, area: Rect) {
             right(bytes(stats.bytes_cached())),
             right(stale.clone().unwrap_or_else(|| format!("{:.0}", rates.allocations))),
             right(format!("{:.0}", rates.denied)),
-        ])
+        ];
+        Row::new(
+            cells.into_iter().zip(COLUMNS).filter(|(_, column)| wide || column.always).map(|(cell, _)| cell),
+        )
     });
-    let header = Row::new([
-        right("pid".into()),
-        Cell::from("program"),
-        Cell::from("pool"),
-        right("in use".into()),
-        right("cached".into()),
-        right("mbufs/s".into()),
-        right("denied/s".into()),
-    ]);
-    let widths = [
-        Constraint::Length(8),
-        Constraint::Fill(1),
-        Constraint::Fill(1),
-        Constraint::Length(9),
-        Constraint::Length(9),
-        Constraint::Length(12),
-        Constraint::Length(9),
-    ];
+    let columns = || COLUMNS.iter().filter(|column| wide || column.always);
+    let header = Row::new(columns().map(|&Column { name, width, .. }| match width {
+        Constraint::Fill(_) => Cell::from(name),
+        _ => right(name.to_owned()),
+    }));
+    let widths = columns().map(|column| column.width);
     let table = Table::new(rows, widths)
         .header(header.style(Style::new().add_modifier(Modifier::BOLD)))
         .highlight_symbol("▶ ")
@@ -287,6 +308,18 @@ mod tests {
         assert!(screen(&app, 80, 24).contains("no process publishes pools"));
         app.update(moment(0));
         assert_eq!(selected(&app), Some((4711, 0)));
+    }
+
+    #[test]
+    fn a_small_screen_has_room_for_pools() {
+        for (width, height) in [(40, 8), (40, 6), (64, 8), (63, 24), (96, 17)] {
+            let screen = screen(&at_work(), width, height);
+            let row = screen.lines().find(|line| line.contains("4711")).expect(&screen);
+            for figure in ["rx", "2360K", "20320"] {
+                assert!(row.contains(figure), "{width}x{height}: {figure} is not in\n{screen}");
+            }
+            assert_eq!(screen.contains("classes of rx"), height > 8 + 9, "{screen}");
+        }
     }
 
     #[test]
