@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::config::{MCLBYTES, MHLEN, MINCLSIZE, MLEN, MSIZE};
-use crate::pool::{Pool, PoolStats};
+use crate::pool::{OpStats, Pool, PoolStats};
 use crate::tune::{Origin, Rule, SettingError, Tunable, Value, nearest, value_of};
 
 /// Every setting and counter of a [`Pool`] by the name that BSD's `sysctl` has for it; our own are under
@@ -165,14 +165,19 @@ impl Sysctl<'_> {
             tunable.names().map(move |name| (Node { name, about, unit, access }, Source::Tunable(tunable)))
         });
         let counters = COUNTERS.iter().copied().flatten().map(|counter| {
-            let &Counter { name, unit, about, .. } = counter;
-            (Node { name, about, unit, access: Access::ReadOnly }, Source::Counter(counter))
+            let &Counter { name, unit, about, read } = counter;
+            (Node { name, about, unit, access: Access::ReadOnly }, Source::Counter(read))
+        });
+        let operations = OpStats::NODES.iter().map(|&(name, about, read)| {
+            let about = about.trim_ascii().trim_end_matches('.');
+            let unit = if name.ends_with("_bytes") { Unit::Bytes } else { Unit::Events };
+            (Node { name, about, unit, access: Access::ReadOnly }, Source::Operation(read))
         });
         let missing = MISSING.iter().map(|&(name, about, why)| {
             let node = Node { name, about, unit: Unit::Table, access: Access::ReadOnly };
             (node, Source::Missing(why))
         });
-        let mut all: Vec<_> = settings.chain(counters).chain(missing).collect();
+        let mut all: Vec<_> = settings.chain(counters).chain(operations).chain(missing).collect();
         all.sort_by_key(|(node, _)| node.name);
         all.into_iter()
     }
@@ -187,8 +192,10 @@ impl Sysctl<'_> {
     fn value(&self, node: &Node, source: Source, stats: Option<&PoolStats>) -> Result<Value, SettingError> {
         match (source, stats) {
             (Source::Tunable(tunable), _) => Ok(self.0.tunable(tunable)),
-            (Source::Counter(counter), Some(stats)) => Ok(Value::Number((counter.read)(stats))),
-            (Source::Counter(counter), None) => Ok(Value::Number((counter.read)(&self.0.stats()))),
+            (Source::Counter(read), Some(stats)) => Ok(read(stats)),
+            (Source::Counter(read), None) => Ok(read(&self.0.stats())),
+            (Source::Operation(read), Some(stats)) => Ok(read(stats).into()),
+            (Source::Operation(read), None) => Ok(read(&self.0.stats()).into()),
             (Source::Missing(why), _) => {
                 Err(SettingError::new(Origin::Code, node.name, "", Rule::Unavailable(why)))
             }
@@ -200,7 +207,8 @@ impl Sysctl<'_> {
 #[derive(Clone, Copy)]
 enum Source {
     Tunable(Tunable),
-    Counter(&'static Counter),
+    Counter(fn(&PoolStats) -> Value),
+    Operation(fn(&PoolStats) -> u64),
     Missing(&'static str),
 }
 
@@ -246,76 +254,73 @@ struct Counter {
     name: &'static str,
     unit: Unit,
     about: &'static str,
-    read: fn(&PoolStats) -> u64,
+    read: fn(&PoolStats) -> Value,
 }
 
 const fn counter(
     name: &'static str,
     unit: Unit,
     about: &'static str,
-    read: fn(&PoolStats) -> u64,
+    read: fn(&PoolStats) -> Value,
 ) -> Counter {
     Counter { name, unit, about, read }
 }
 
-/// The counters of a kind of buffers.
+/// What is counted of a kind of buffers: name, unit, text around the kind's name, value. What is in brackets it has only if
+/// it is named so.
 macro_rules! class {
-    ($name:literal, $field:ident, $what:literal) => {
-        [
-            counter(
-                concat!("kern.ipc.mbuf.", $name, ".current"),
-                Unit::Buffers,
-                concat!($what, " in use"),
-                |stats| stats.$field.current as u64,
+    ($name:literal, $field:ident, $what:literal $(, $only:ident)*) => {
+        &[
+            class!(@ $name, $what, "size", Bytes, "bytes of one of the ", "", |s| s.$field.size.into()),
+            class!(@ $name, $what, "current", Buffers, "", " in use", |s| s.$field.current.into()),
+            class!(@ $name, $what, "cached", Buffers, "", " that are free, in caches", |s| s.$field.cached.into()),
+            class!(@ $name, $what, "total", Buffers, "", " that memory was taken for", |s| s.$field.total.into()),
+            class!(@ $name, $what, "limit", Buffers, "", " that may be in use", |s| s.$field.limit.into()),
+            class!(@ $name, $what, "reserved", Buffers, "", " that are kept for one use", |s| s.$field.reserved.into()),
+            class!(@ $name, $what, "allocations", Events, "requests for ", " that were met", |s| s
+                .$field
+                .allocations
+                .into()),
+            class!(@ $name, $what, "denied", Events, "requests for ", " that failed", |s| s.$field.denied.into()),
+            class!(
+                @ $name, $what, "reclaimed", Events, "requests for ", " that were met only by collecting them everywhere",
+                |s| s.$field.reclaimed.into()
             ),
-            counter(
-                concat!("kern.ipc.mbuf.", $name, ".cached"),
-                Unit::Buffers,
-                concat!($what, " that are free, in caches"),
-                |stats| stats.$field.cached as u64,
-            ),
-            counter(
-                concat!("kern.ipc.mbuf.", $name, ".total"),
-                Unit::Buffers,
-                concat!($what, " that memory was taken for"),
-                |stats| stats.$field.total as u64,
-            ),
-            counter(
-                concat!("kern.ipc.mbuf.", $name, ".peak"),
-                Unit::Buffers,
-                concat!("most ", $what, " in use or cached at once"),
-                |stats| stats.$field.peak as u64,
-            ),
-            counter(
-                concat!("kern.ipc.mbuf.", $name, ".allocations"),
-                Unit::Events,
-                concat!("requests for ", $what, " that were met"),
-                |stats| stats.$field.allocations,
-            ),
-            counter(
-                concat!("kern.ipc.mbuf.", $name, ".denied"),
-                Unit::Events,
-                concat!("requests for ", $what, " that failed"),
-                |stats| stats.$field.denied,
-            ),
-            counter(
-                concat!("kern.ipc.mbuf.", $name, ".reserved"),
-                Unit::Buffers,
-                concat!($what, " that are kept for one use"),
-                |stats| stats.$field.reserved as u64,
-            ),
+            $(class!(@$only $name, $field, $what),)*
         ]
+    };
+    (@peak $name:literal, $field:ident, $what:literal) => {
+        class!(@ $name, $what, "peak", Buffers, "most ", " in use or cached at once", |s| s
+            .$field
+            .peak
+            .unwrap_or(0)
+            .into())
+    };
+    (@waited $name:literal, $field:ident, $what:literal) => {
+        class!(@ $name, $what, "waited", Events, "requests that waited for ", "", |s| s
+            .$field
+            .waited
+            .unwrap_or(0)
+            .into())
+    };
+    (@ $name:literal, $what:literal, $figure:literal, $unit:ident, $before:literal, $after:literal, $read:expr) => {
+        counter(
+            concat!("kern.ipc.mbuf.", $name, ".", $figure),
+            Unit::$unit,
+            concat!($before, $what, $after),
+            $read,
+        )
     };
 }
 
-/// A counter of those that waited for a kind of buffers.
-macro_rules! waited {
-    ($name:literal, $field:ident, $what:literal) => {
+/// Mbufs of a type.
+macro_rules! of_type {
+    ($field:ident, $what:literal) => {
         counter(
-            concat!("kern.ipc.mbuf.", $name, ".waited"),
-            Unit::Events,
-            concat!("requests that waited for ", $what),
-            |stats| stats.$field.waited,
+            concat!("kern.ipc.mbtypes.", stringify!($field)),
+            Unit::Buffers,
+            concat!("mbufs in use that hold ", $what),
+            |s| s.types.$field.into(),
         )
     };
 }
@@ -323,66 +328,72 @@ macro_rules! waited {
 /// A number that does not change.
 macro_rules! constant {
     ($name:literal, $about:literal, $value:expr) => {
-        counter($name, Unit::Bytes, $about, |_| $value as u64)
+        counter($name, Unit::Bytes, $about, |_| ($value as u64).into())
     };
 }
 
 static COUNTERS: &[&[Counter]] = &[
-    &class!("mbuf", mbufs, "mbufs"),
-    &class!("packet", packets, "mbufs with a cluster of the packet zone"),
-    &class!("cluster", clusters, "2 KiB clusters"),
-    &class!("jumbop", jumbo_page, "4 KiB clusters"),
-    &class!("jumbo9", jumbo_9k, "9 KiB clusters"),
-    &class!("jumbo16", jumbo_16k, "16 KiB clusters"),
-    &class!("external", external, "buffers of external storage"),
+    class!("mbuf", mbufs, "mbufs", peak, waited),
+    class!("packet", packets, "mbufs with a cluster of the packet zone"),
+    class!("cluster", clusters, "2 KiB clusters", peak, waited),
+    class!("jumbop", jumbo_page, "4 KiB clusters", peak, waited),
+    class!("jumbo9", jumbo_9k, "9 KiB clusters", peak, waited),
+    class!("jumbo16", jumbo_16k, "16 KiB clusters", peak, waited),
+    class!("external", external, "buffers of external storage", peak),
     &[
-        waited!("mbuf", mbufs, "mbufs"),
-        waited!("cluster", clusters, "2 KiB clusters"),
-        waited!("jumbop", jumbo_page, "4 KiB clusters"),
-        waited!("jumbo9", jumbo_9k, "9 KiB clusters"),
-        waited!("jumbo16", jumbo_16k, "16 KiB clusters"),
+        of_type!(data, "data"),
+        of_type!(header, "packet headers"),
+        of_type!(socket_name, "socket names and addresses"),
+        of_type!(control, "ancillary data"),
+        of_type!(out_of_band, "out-of-band data"),
+        counter("kern.ipc.mbuf.tags.current", Unit::Number, "tags attached to packets", |s| {
+            s.tags.current.into()
+        }),
+        counter("kern.ipc.mbuf.tags.allocations", Unit::Events, "tags that were attached", |s| {
+            s.tags.allocations.into()
+        }),
         counter("kern.ipc.mbstat.m_mbufs", Unit::Buffers, "mbufs in use, all of them", |s| {
-            s.mbufs.current as u64
+            s.mbufs.current.into()
         }),
         counter("kern.ipc.mbstat.m_clusters", Unit::Buffers, "2 KiB clusters in use", |s| {
-            s.clusters.current as u64
+            s.clusters.current.into()
         }),
         counter("kern.ipc.mbstat.m_mclusts", Unit::Buffers, "the same, by FreeBSD's name", |s| {
-            s.clusters.current as u64
+            s.clusters.current.into()
         }),
         counter("kern.ipc.mbstat.m_clfree", Unit::Buffers, "2 KiB clusters that are free, in caches", |s| {
-            s.clusters.cached as u64
+            s.clusters.cached.into()
         }),
         counter(
             "kern.ipc.mbstat.m_drops",
             Unit::Events,
             "requests for buffers of any kind that failed",
-            PoolStats::denied,
+            |s| s.denied().into(),
         ),
         counter(
             "kern.ipc.mbstat.m_wait",
             Unit::Events,
             "requests for buffers of any kind that waited",
-            waited,
+            |s| waited(s).into(),
         ),
-        counter("kern.ipc.mbstat.m_drain", Unit::Events, "runs of the reclaim hooks", |s| s.reclaims),
+        counter("kern.ipc.mbstat.m_drain", Unit::Events, "runs of the reclaim hooks", |s| s.reclaims.into()),
         counter("kern.ipc.mbuf.reclaim_panics", Unit::Events, "reclaim hooks that panicked", |s| {
-            s.reclaim_panics
+            s.reclaim_panics.into()
         }),
         counter(
             "kern.ipc.mbuf.memory_waited",
             Unit::Events,
-            "requests that waited for bytes, not buffers",
-            |s| s.memory_waited,
+            "requests that waited for memory, or external storage",
+            |s| s.memory_waited.into(),
         ),
         counter("kern.ipc.mbuf.bytes.charged", Unit::Bytes, "bytes charged to kern.ipc.maxmbufmem", |s| {
-            s.budget_charged as u64
+            s.budget_charged.into()
         }),
         counter("kern.ipc.mbstat.m_mcfail", Unit::Events, "copies that failed, shared or deep", |s| {
-            s.ops.copy_failures.saturating_add(s.ops.duplicate_failures)
+            s.ops.copy_failures.saturating_add(s.ops.duplicate_failures).into()
         }),
         counter("kern.ipc.mbstat.m_mpfail", Unit::Events, "ranges that could not be made contiguous", |s| {
-            s.ops.pullup_failures
+            s.ops.pullup_failures.into()
         }),
         constant!("kern.ipc.mbstat.m_msize", "bytes of an mbuf", MSIZE),
         constant!("kern.ipc.mbstat.m_mclbytes", "bytes of a cluster", MCLBYTES),
@@ -391,51 +402,90 @@ static COUNTERS: &[&[Counter]] = &[
         constant!("kern.ipc.mbstat.m_mhlen", "data bytes of an mbuf with packet header", MHLEN),
         constant!("kern.mbuf.msize", "bytes of an mbuf", MSIZE),
         constant!("kern.mbuf.mclbytes", "bytes of a cluster", MCLBYTES),
-        counter("kern.ipc.m_defragpackets", Unit::Events, "packets defragmented", |s| s.ops.defrag_packets),
+        counter("kern.ipc.m_defragpackets", Unit::Events, "packets defragmented", |s| {
+            s.ops.defrag_packets.into()
+        }),
         counter("kern.ipc.m_defragbytes", Unit::Bytes, "bytes copied to defragment packets", |s| {
-            s.ops.defrag_bytes
+            s.ops.defrag_bytes.into()
         }),
         counter("kern.ipc.m_defraguseless", Unit::Events, "packets that needed no defragmentation", |s| {
-            s.ops.defrag_useless
+            s.ops.defrag_useless.into()
         }),
         counter("kern.ipc.m_defragfailure", Unit::Events, "defragmentations that failed", |s| {
-            s.ops.defrag_failures
-        }),
-        counter(
-            "kern.ipc.mbuf.ops.pullups",
-            Unit::Events,
-            "ranges made contiguous in a fresh segment",
-            |s| s.ops.pullups,
-        ),
-        counter("kern.ipc.mbuf.ops.prepends", Unit::Events, "prepends that found no headroom", |s| {
-            s.ops.prepends
-        }),
-        counter("kern.ipc.mbuf.ops.prepend_failures", Unit::Events, "prepends that failed", |s| {
-            s.ops.prepend_failures
-        }),
-        counter("kern.ipc.mbuf.ops.copies_on_write", Unit::Events, "segments copied to be written", |s| {
-            s.ops.copies_on_write
+            s.ops.defrag_failures.into()
         }),
         counter("kern.ipc.mbuf.bytes.current", Unit::Bytes, "bytes of all buffers in use", |s| {
-            s.bytes_in_use() as u64
+            s.bytes_in_use().into()
         }),
         counter("kern.ipc.mbuf.bytes.cached", Unit::Bytes, "bytes of all free buffers in caches", |s| {
-            s.bytes_cached() as u64
+            s.bytes_cached().into()
         }),
         counter("kern.ipc.mbuf.bytes.total", Unit::Bytes, "bytes that memory was taken for", |s| {
-            s.bytes_total() as u64
+            s.bytes_total().into()
         }),
     ],
 ];
 
 fn waited(stats: &PoolStats) -> u64 {
     let PoolStats { mbufs, clusters, jumbo_page, jumbo_9k, jumbo_16k, memory_waited, .. } = stats;
-    [mbufs, clusters, jumbo_page, jumbo_9k, jumbo_16k].map(|class| class.waited).iter().sum::<u64>()
-        + memory_waited
+    [mbufs, clusters, jumbo_page, jumbo_9k, jumbo_16k]
+        .iter()
+        .fold(*memory_waited, |sum, class| sum + class.waited.unwrap_or(0))
 }
 
 /// Names that the BSDs have, and that have no value here: name, what it is there, why not here.
-static MISSING: &[(&str, &str, &str)] = &[
-    ("kern.ipc.mbtypes", "mbufs in use by type", "mbufs are not counted by type"),
-    ("kern.ipc.showmbufs", "every live mbuf, with its owner", "live mbufs are not tracked"),
-];
+static MISSING: &[(&str, &str, &str)] =
+    &[("kern.ipc.showmbufs", "every live mbuf, with its owner", "live mbufs are not tracked")];
+
+#[cfg(all(test, feature = "serde"))]
+mod tests {
+    use alloc::collections::BTreeSet;
+    use alloc::format;
+    use alloc::string::String;
+
+    use serde_json::{Value as Json, from_value, json, to_value};
+
+    use super::*;
+
+    /// Gives every number, and every limit, a value of its own.
+    fn number(json: &mut Json, path: String, next: &mut u64, numbered: &mut Vec<(String, u64)>) {
+        match json {
+            Json::Object(fields) => {
+                for (name, field) in fields {
+                    number(field, format!("{path}.{name}"), next, numbered);
+                }
+            }
+            Json::Number(_) | Json::Null => {
+                *next += 1;
+                *json = json!(*next);
+                numbered.push((path, *next));
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_figure_of_a_snapshot_has_a_name_and_stands_in_the_long_form() {
+        let pool = Pool::new();
+        let (mut json, mut numbered) = (to_value(pool.stats()).unwrap(), Vec::new());
+        number(&mut json, String::new(), &mut 1_000_000, &mut numbered);
+        assert!(numbered.len() > 80, "{numbered:?}");
+        let stats: PoolStats = from_value(json).unwrap();
+        let sysctl = pool.sysctl();
+        let values: BTreeSet<u64> = sysctl
+            .entries()
+            .filter(|(_, source)| !matches!(source, Source::Tunable(_) | Source::Missing(_)))
+            .filter_map(|(node, source)| match sysctl.value(&node, source, Some(&stats)).unwrap() {
+                Value::Number(n) => Some(n),
+                _ => None,
+            })
+            .collect();
+        let long = format!("{stats:#}");
+        let words: BTreeSet<&str> = long.split(|c: char| !c.is_ascii_digit()).collect();
+        for (path, n) in numbered {
+            // The budget is a setting.
+            assert!(values.contains(&n) || path == ".budget", "{path} has no name");
+            assert!(words.contains(&*format!("{n}")), "{path} is not in\n{long}");
+        }
+    }
+}

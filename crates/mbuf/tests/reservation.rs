@@ -106,7 +106,7 @@ fn waiters_of_a_pool_and_of_its_reservations_hear_of_each_others_frees() {
             let waiting =
                 scope.spawn(|| waiter.wait(Wait::Forever, || Packet::with_cluster(waiter)).unwrap());
             // A third, made while somebody waits.
-            while pool.stats().clusters.waited == 0 {
+            while pool.stats().clusters.waited == Some(0) {
                 thread::yield_now();
             }
             let late = pool.reservation("late").build().unwrap();
@@ -133,7 +133,7 @@ fn a_waiter_hears_of_what_a_younger_reservation_frees() {
                 (0..2).map(|_| Packet::with_cluster(&pool)).collect::<Result<Vec<_>, _>>()
             })
         });
-        while pool.stats().clusters.waited == 0 {
+        while pool.stats().clusters.waited == Some(0) {
             thread::yield_now();
         }
         let late = pool.reservation("late").build().unwrap();

@@ -75,7 +75,7 @@ fn each_class_counts_what_is_in_use_cached_handed_out_denied_and_its_peak() {
         Packet::with_class(&pool, class).unwrap_err();
         let stats = pool.stats();
         assert_eq!(figures(stats.class(class)), (2, 0, 2, 1), "{class:?}");
-        assert_eq!((stats.class(class).peak, stats.class(class).limit), (2, Some(2)));
+        assert_eq!((stats.class(class).peak, stats.class(class).limit), (Some(2), Some(2)));
         assert!(stats.class(class).total >= 2);
         drop(held);
         assert_eq!(figures(pool.stats().class(class)), (0, 2, 2, 1), "{class:?}");
@@ -86,9 +86,10 @@ fn each_class_counts_what_is_in_use_cached_handed_out_denied_and_its_peak() {
     Packet::new(&pool).unwrap_err();
     Packet::with_cluster(&pool).unwrap_err();
     let stats = pool.stats();
-    assert_eq!((stats.mbufs.current, stats.mbufs.denied + stats.packets.denied), (2, 2));
+    assert_eq!((stats.mbufs.current, stats.mbufs.denied, stats.packets.denied), (2, 1, 1));
+    assert_eq!(stats.clusters.denied, 0);
     assert_eq!((stats.external.current, stats.external.allocations), (1, 1));
-    assert_eq!(stats.external.peak, 1 + stats.external.cached);
+    assert_eq!(stats.external.peak, Some(1 + stats.external.cached));
     drop(held);
     assert_eq!(pool.stats().external.current, 0);
     assert_empty(&pool);
@@ -118,6 +119,25 @@ fn each_request_that_is_denied_counts_once_whatever_it_lacked() {
         assert_eq!((pool.stats().since(&before).denied(), before.since(&before).denied()), (1, 0));
         assert_empty(&pool);
     }
+}
+
+#[test]
+fn what_is_counted_of_pairs_is_theirs() {
+    // Mbufs that are no pairs move nothing.
+    let pool = Pool::builder().mbufs(8).build().unwrap();
+    drop([Packet::new(&pool).unwrap(), Packet::new(&pool).unwrap()]);
+    let pairs = pool.stats().packets;
+    assert!(pool.stats().mbufs.total > 0 && pool.stats().mbufs.peak > Some(0));
+    assert_eq!((pairs.current, pairs.cached, pairs.total), (0, 0, 0));
+    assert_eq!((pairs.limit, pairs.peak, pairs.waited), (Some(8), None, None));
+    pool.set_limit(Class::Cluster, 3).unwrap();
+    let held = [(); 2].map(|()| Packet::with_cluster(&pool).unwrap());
+    assert_eq!((pool.stats().packets.total, pool.stats().packets.limit), (2, Some(3)));
+    assert_eq!(pool.stats().external.waited, None);
+    assert!(pool.sysctl().read("kern.ipc.mbuf.packet.peak").is_err());
+    drop(held);
+    assert_eq!(pool.stats().packets.total, 2);
+    assert_empty(&pool);
 }
 
 fn by_type(pool: &Pool) -> [usize; 5] {
@@ -283,12 +303,14 @@ fn the_long_form_says_everything_the_short_form_only_the_table() {
     assert_eq!(short.lines().count(), 9);
     assert!(long.starts_with("pool said\n") && long.contains(&short), "{long}");
     for line in [
-        &format!("1/{}/1 external buffers in use (current/peak/since start)", stats.external.peak),
+        "8/8/unlimited/unlimited/unlimited/unlimited/unlimited most that may be in use \
+         (mbufs/mbuf+clusters/clusters/4k/9k/16k/external)",
+        &format!("1/{} external buffers in use (current/cache)", stats.external.cached),
         "1/1 tags in use (current/since start)",
         "1 mbufs allocated to data",
         "4 mbufs allocated to ancillary data",
-        "1 prepends",
-        "0 copies on write",
+        "prepends: 1",
+        "copies on write: 0",
     ] {
         assert!(long.lines().any(|found| found == line), "{line} is not in\n{long}");
     }

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use mbuf::{
     Access, AllocCause, AllocError, Class, LimitChange, LimitPolicy, MCLBYTES, MHLEN, MINCLSIZE, MLEN, MSIZE,
-    OpError, Packet, Pool, Preset, Resource, Rule, StorageKind, Tunable, Tunables, Unit, Value, Wait,
+    MbufType, OpError, Packet, Pool, Preset, Resource, Rule, StorageKind, Tunable, Tunables, Unit, Value,
+    Wait,
 };
 use mbuf_testkit::{Hold, assert_empty};
 
@@ -274,7 +275,30 @@ fn every_name_of_the_sources_is_listed_with_a_description() {
     for reading in sysctl.list() {
         assert_eq!(sysctl.read(reading.node.name), reading.value, "{reading}");
         assert_eq!(reading.value.is_err(), reading.node.unit == Unit::Table, "{reading}");
+        assert_eq!(reading.value.is_err(), reading.node.name == "kern.ipc.showmbufs", "{reading}");
     }
+}
+
+/// A number that a sysctl has, if it has one of that name.
+fn sysctl_number(pool: &Pool, name: &str) -> Option<u64> {
+    match pool.sysctl().read(name) {
+        Ok(Value::Number(n)) => Some(n),
+        _ => None,
+    }
+}
+
+#[test]
+fn mbufs_by_type_are_read_by_name() {
+    let pool = Pool::new();
+    let mut packets = [(); 3].map(|()| Packet::new(&pool).unwrap());
+    packets[0].set_type(MbufType::Control);
+    for (name, count) in [("data", 2), ("header", 0), ("socket_name", 0), ("control", 1), ("out_of_band", 0)]
+    {
+        assert_eq!(sysctl_number(&pool, &format!("kern.ipc.mbtypes.{name}")), Some(count), "{name}");
+    }
+    assert_eq!(pool.sysctl().find("kern.ipc.mbtypes").unwrap().len(), 5);
+    drop(packets);
+    assert_empty(&pool);
 }
 
 #[test]
@@ -318,12 +342,15 @@ fn counters_read_by_name_are_those_of_the_pool() {
         ("external", stats.external),
     ];
     for (name, class) in classes {
-        let fields = ["current", "cached", "total", "peak", "allocations", "denied", "reserved"];
+        let fields = ["current", "cached", "total", "allocations", "denied", "reserved"];
         let found = fields.map(|field| read(&format!("kern.ipc.mbuf.{name}.{field}")));
         let (current, cached, total) = (class.current as u64, class.cached as u64, class.total as u64);
-        let (peak, reserved) = (class.peak as u64, class.reserved as u64);
-        let expected = [current, cached, total, peak, class.allocations, class.denied, reserved];
+        let expected = [current, cached, total, class.allocations, class.denied, class.reserved as u64];
         assert_eq!(found, expected, "{name}");
+        let peak = sysctl_number(&pool, &format!("kern.ipc.mbuf.{name}.peak"));
+        assert_eq!(peak, class.peak.map(|peak| peak as u64), "{name}");
+        let waited = sysctl_number(&pool, &format!("kern.ipc.mbuf.{name}.waited"));
+        assert_eq!(waited, class.waited, "{name}");
     }
     assert_eq!(read("kern.ipc.mbuf.bytes.current"), stats.bytes_in_use() as u64);
     drop(held);

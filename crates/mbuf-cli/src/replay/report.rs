@@ -328,7 +328,7 @@ fn classes(stats: &PoolStats, peaks: [usize; COUNT]) -> Vec<ClassReport> {
             option: class.option,
             sysctl: class.sysctl,
             // Never less than what was in use, at any instant.
-            enough: stats.peak,
+            enough: stats.peak.unwrap_or(stats.total),
         }
     };
     CLASSES.iter().zip(peaks).map(class).collect()

@@ -123,7 +123,7 @@ fn draw_classes(frame: &mut Frame<'_>, track: &Track, area: Rect) {
             right(class.current.to_string()),
             right(class.limit.map_or("unlimited".into(), |limit| limit.to_string())),
             right(class.cached.to_string()),
-            right(class.peak.to_string()),
+            right(class.peak.map_or_else(String::new, |peak| peak.to_string())),
             right(class.denied.to_string()),
         ])
     });
@@ -150,7 +150,7 @@ fn draw_classes(frame: &mut Frame<'_>, track: &Track, area: Rect) {
 
 /// How much is in use, of the limit, or without one of the peak.
 fn bar(class: &ClassStats) -> String {
-    let (most, full) = class.limit.map_or((class.peak, '▒'), |limit| (limit, '█'));
+    let (most, full) = class.limit.map_or((class.peak.unwrap_or(class.total), '▒'), |limit| (limit, '█'));
     let cells = match most {
         0 => 0,
         most => (class.current as u128 * BAR as u128).div_ceil(most as u128).min(BAR as u128) as usize,
@@ -219,9 +219,10 @@ mod tests {
         };
         let cached = (1024 - used).min(64);
         let peak = peak.max(used + cached);
-        let no_limit = Value::Null;
-        let rx = json!({ "name": "rx", "mbufs": class(256, used + 32, 64, peak + 96, no_limit.clone(), 0),
-            "packets": class(2304, used, cached, peak, no_limit, denied),
+        let mut pairs = class(2304, used, cached, used + cached, 1024.into(), denied);
+        pairs["peak"] = Value::Null;
+        let rx = json!({ "name": "rx", "mbufs": class(256, used + 32, 64, peak + 96, Value::Null, 0),
+            "packets": pairs,
             "clusters": class(2048, used, cached, peak, 1024.into(), denied),
             "jumbo_page": class(4096, 12, 64, 76, 512.into(), 0) });
         let tx = json!({ "name": "tx", "mbufs": class(256, 31, 64, 95, 4096.into(), 0) });
@@ -248,12 +249,14 @@ mod tests {
     fn the_figures_in_the_manual_are_possible() {
         for n in 0..40 {
             for pool in moment(n).processes.iter().flat_map(|process| &process.pools) {
-                let full = pool.classes().any(|(_, class)| class.limit == Some(class.peak));
+                let full =
+                    pool.classes().any(|(_, class)| class.limit.is_some() && class.limit == class.peak);
                 for (name, class) in pool.classes() {
-                    assert!(class.current + class.cached <= class.peak, "{n}: {name} {class:?}");
-                    assert!(class.limit.is_none_or(|limit| (1..=limit).contains(&class.peak)), "{n}: {name}");
+                    let peak = class.peak.unwrap_or(class.total);
+                    assert!(class.current + class.cached <= peak, "{n}: {name} {class:?}");
+                    assert!(class.limit.is_none_or(|limit| (1..=limit).contains(&peak)), "{n}: {name}");
                     assert!(class.denied == 0 || full, "{n}: {name} denied with room left");
-                    assert!(class.allocations >= class.peak as u64, "{n}: {name}");
+                    assert!(class.allocations >= peak as u64, "{n}: {name}");
                 }
                 let [mbufs, packets, clusters] = [pool.mbufs, pool.packets, pool.clusters].map(|c| c.current);
                 assert!(packets <= mbufs.min(clusters), "{n}: packets are among both");

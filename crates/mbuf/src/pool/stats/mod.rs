@@ -27,7 +27,7 @@ pub use operations::OpStats;
 #[cfg(feature = "prometheus")]
 pub use prometheus::Exposition;
 
-/// One kind of buffer.
+/// One kind of buffer. What a kind does not have is `None`, and left out where it is serialized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
@@ -44,14 +44,18 @@ pub struct ClassStats {
     pub limit: Option<usize>,
     /// Buffers kept for [reservations](crate::Pool::reservation), in use or not.
     pub reserved: usize,
-    /// Most buffers that were out of the slabs at once, in use or cached.
-    pub peak: usize,
+    /// Most buffers that were out of the slabs at once, in use or cached. Packets have none of their own: they come and go
+    /// as mbufs.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub peak: Option<usize>,
     /// Allocations since the pool was made.
     pub allocations: u64,
     /// Allocations that failed. See [`PoolStats::denied`] for those of all kinds together.
     pub denied: u64,
-    /// Operations that had to wait because the limit was reached.
-    pub waited: u64,
+    /// Operations that had to wait because the limit was reached. Who waits for a packet waits for an mbuf or a cluster;
+    /// who waits for external storage is among [`PoolStats::memory_waited`].
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub waited: Option<u64>,
     /// Allocations that did not fail only because free buffers were collected from the caches of all threads, or taken
     /// apart.
     pub reclaimed: u64,
@@ -62,7 +66,7 @@ impl ClassStats {
         ClassStats {
             allocations: self.allocations.saturating_sub(earlier.allocations),
             denied: self.denied.saturating_sub(earlier.denied),
-            waited: self.waited.saturating_sub(earlier.waited),
+            waited: self.waited.map(|waited| waited.saturating_sub(earlier.waited.unwrap_or(0))),
             ..*self
         }
     }
@@ -131,7 +135,8 @@ pub struct PoolStats {
     pub name: String,
     /// All mbufs, those of parked pairs among the cached ones.
     pub mbufs: ClassStats,
-    /// Mbufs with a 2 KiB cluster from the packet zone.
+    /// Mbufs with a 2 KiB cluster from the packet zone. Memory is taken for the halves, and limits are theirs: `total` is
+    /// the pairs that there are, `limit` the lower one.
     pub packets: ClassStats,
     /// 2 KiB clusters, those of parked pairs among the cached ones.
     pub clusters: ClassStats,
@@ -153,7 +158,7 @@ pub struct PoolStats {
     pub budget: Option<usize>,
     /// Bytes charged to the budget: of mbufs and buffers that are in use or cached, with their descriptors.
     pub budget_charged: usize,
-    /// Operations that had to wait because the budget or memory was short.
+    /// Operations that had to wait because the budget, memory or external storage was short.
     pub memory_waited: u64,
     /// Times the reclaim hooks were run (`m_drain`).
     pub reclaims: u64,
@@ -252,7 +257,7 @@ fn class(size: usize, family: &[&Shared], zone: impl Fn(&Shared) -> &RawZone) ->
         sum.denied += denied as u64;
         sum.reclaimed += rescued as u64;
         // The keg's.
-        (sum.total, sum.limit, sum.peak) = (total, limit, peak);
+        (sum.total, sum.limit, sum.peak) = (total, limit, Some(peak));
     }
     sum
 }
@@ -272,9 +277,9 @@ pub(super) fn snapshot(shared: &Shared) -> PoolStats {
     mbufs.cached += packets.cached + bare;
     mbufs.reserved += packets.reserved;
     mbufs.allocations += packets.allocations;
-    mbufs.waited = waiting.waited_mbufs();
+    mbufs.waited = Some(waiting.waited_mbufs());
     let cluster = |c: Class| ClassStats {
-        waited: waiting.waited_buffers(c),
+        waited: Some(waiting.waited_buffers(c)),
         ..class(c.size(), &family, |shared| &shared.clusters[c.index()])
     };
     let mut clusters = cluster(Class::Cluster);
@@ -283,6 +288,10 @@ pub(super) fn snapshot(shared: &Shared) -> PoolStats {
     clusters.cached += packets.cached;
     // They are handed out in pairs only; the cluster zone counts those that pairs were made of.
     clusters.allocations = packets.allocations;
+    // Their keg is the mbufs'.
+    packets.total = packets.current + packets.cached;
+    packets.limit = mbufs.limit.into_iter().chain(clusters.limit).min();
+    packets.peak = None;
     let counters: Vec<&Counters> = family.iter().map(|shared| &shared.ops).collect();
     PoolStats {
         name: shared.name.clone(),

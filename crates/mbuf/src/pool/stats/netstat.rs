@@ -1,6 +1,6 @@
 //! The snapshot as `netstat -m` prints it.
 
-use core::fmt;
+use core::fmt::{self, Display};
 
 use super::{ClassStats, PoolStats};
 use crate::meta::MbufType;
@@ -17,7 +17,8 @@ impl fmt::Display for Limit {
 }
 
 /// The table of FreeBSD's `netstat -m`; with `{:#}` the pool's name above it, and below it what that table has no line
-/// for: peaks, external storage, tags, types that are in use, and slow paths, in the manner of DragonFly's.
+/// for: the other figures of each class, external storage, the budget, reclaim, tags, types that are in use, and slow
+/// paths, in the manner of DragonFly's.
 impl fmt::Display for PoolStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if f.alternate() {
@@ -32,6 +33,30 @@ fn line(f: &mut fmt::Formatter<'_>, class: &ClassStats, what: &str) -> fmt::Resu
     let ClassStats { current, cached, limit, .. } = class;
     let (total, limit) = (current.saturating_add(*cached), Limit(*limit));
     writeln!(f, "{current}/{cached}/{total}/{limit} {what} in use (current/cache/total/max)")
+}
+
+/// A figure of each class: what it is, and how it is printed.
+type Figure = (&'static str, fn(&ClassStats, &mut fmt::Formatter<'_>) -> fmt::Result);
+
+/// Those that the table has no line for, or not of every class.
+const FIGURES: [Figure; 9] = [
+    ("bytes each", |class, f| class.size.fmt(f)),
+    ("backed by memory", |class, f| class.total.fmt(f)),
+    ("most that may be in use", |class, f| Limit(class.limit).fmt(f)),
+    ("reserved", |class, f| class.reserved.fmt(f)),
+    ("peak, cached ones counted", |class, f| own(class.peak, f)),
+    ("requests met", |class, f| class.allocations.fmt(f)),
+    ("requests met only by collecting", |class, f| class.reclaimed.fmt(f)),
+    ("requests denied", |class, f| class.denied.fmt(f)),
+    ("requests delayed", |class, f| own(class.waited, f)),
+];
+
+/// What not every class has.
+fn own(figure: Option<impl fmt::Display>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match figure {
+        Some(figure) => figure.fmt(f),
+        None => f.write_str("-"),
+    }
 }
 
 impl PoolStats {
@@ -65,31 +90,19 @@ impl PoolStats {
     }
 
     fn more(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PoolStats { mbufs, clusters, jumbo_page, jumbo_9k, jumbo_16k, external, tags, .. } = self;
-        write!(
-            f,
-            "\n{}/{}/{}/{}/{} peak, cached ones counted (mbufs/clusters/4k/9k/16k)",
-            mbufs.peak, clusters.peak, jumbo_page.peak, jumbo_9k.peak, jumbo_16k.peak
-        )?;
-        write!(
-            f,
-            "\n{}/{}/{}/{}/{} requests delayed (mbufs/clusters/4k/9k/16k)",
-            mbufs.waited, clusters.waited, jumbo_page.waited, jumbo_9k.waited, jumbo_16k.waited
-        )?;
-        write!(f, "\n{} requests delayed for memory", self.memory_waited)?;
+        for (what, of) in FIGURES {
+            for (n, (_, class)) in self.classes().enumerate() {
+                f.write_str(if n == 0 { "\n" } else { "/" })?;
+                of(class, f)?;
+            }
+            write!(f, " {what} (mbufs/mbuf+clusters/clusters/4k/9k/16k/external)")?;
+        }
+        let PoolStats { external, tags, .. } = self;
+        write!(f, "\n{}/{} external buffers in use (current/cache)", external.current, external.cached)?;
+        write!(f, "\n{} requests delayed for memory or external storage", self.memory_waited)?;
         let budget = Limit(self.budget);
         write!(f, "\n{}/{budget} bytes charged to the budget (current/max)", self.budget_charged)?;
-        write!(
-            f,
-            "\n{}/{}/{}/{}/{} reserved (mbufs/clusters/4k/9k/16k)",
-            mbufs.reserved, clusters.reserved, jumbo_page.reserved, jumbo_9k.reserved, jumbo_16k.reserved
-        )?;
-        write!(f, "\n{} reclaim runs, {} hooks panicked", self.reclaims, self.reclaim_panics)?;
-        write!(
-            f,
-            "\n{}/{}/{} external buffers in use (current/peak/since start)",
-            external.current, external.peak, external.allocations
-        )?;
+        write!(f, "\n{}/{} reclaim (runs/hooks that panicked)", self.reclaims, self.reclaim_panics)?;
         write!(f, "\n{}/{} tags in use (current/since start)", tags.current, tags.allocations)?;
         for (kind, count) in self.types.iter().filter(|(_, count)| *count > 0) {
             let what = match kind {
@@ -102,10 +115,11 @@ impl PoolStats {
             write!(f, "\n{count} mbufs allocated to {what}")?;
         }
         for (name, _, count) in self.ops.iter() {
-            write!(f, "\n{count} ")?;
+            f.write_str("\n")?;
             for (n, word) in name.split('_').enumerate() {
                 write!(f, "{}{word}", if n > 0 { " " } else { "" })?;
             }
+            write!(f, ": {count}")?;
         }
         Ok(())
     }

@@ -1,6 +1,9 @@
 //! The slow paths that are counted, listed once: from the list come the snapshot, the live counters, and their names.
 
+use super::PoolStats;
 use super::counters::{Counter, Counters, sum};
+
+type Node = (&'static str, &'static str, fn(&PoolStats) -> u64);
 
 macro_rules! operations {
     (
@@ -21,6 +24,11 @@ macro_rules! operations {
         }
 
         impl OpStats {
+            /// Name in a sysctl, what it counts, and where that is in a snapshot.
+            pub(crate) const NODES: &[Node] = &[
+                $((concat!("kern.ipc.mbuf.ops.", stringify!($name)), $doc, |stats| stats.ops.$name),)+
+            ];
+
             pub(super) fn of(counters: &[&Counters]) -> Self {
                 OpStats { $($name: sum(counters, |set| Some(&set.$name)) as u64,)+ }
             }

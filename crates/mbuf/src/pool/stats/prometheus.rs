@@ -20,7 +20,7 @@ use crate::meta::MbufType;
 /// Snapshots of pools that `Display` prints as Prometheus text (OpenMetrics), under names that begin with `mbuf_`.
 ///
 /// Labels are `pool` and, where it applies, `class` (a field of [`PoolStats`]) or `type`. What was counted since a pool
-/// was made is a counter, everything else a gauge; a limit that is not there has no line. Of several pools with one
+/// was made is a counter, everything else a gauge; what is not there, such as a limit, has no line. Of several pools with one
 /// name and the same labels, the second is called `name#2`, the third `name#3`.
 ///
 /// ```
@@ -86,22 +86,24 @@ struct Rows(Vec<Row>);
 /// A gauge of each class: name, help, value.
 type ClassGauge = (&'static str, &'static str, fn(&ClassStats) -> Option<usize>);
 /// A counter of each class.
-type ClassCounter = (&'static str, &'static str, fn(&ClassStats) -> u64);
+type ClassCounter = (&'static str, &'static str, fn(&ClassStats) -> Option<u64>);
 
 const GAUGES: [ClassGauge; 7] = [
     ("in_use", "Buffers in use", |class| Some(class.current)),
     ("cached", "Free buffers in caches", |class| Some(class.cached)),
     ("backed", "Buffers that memory was taken for", |class| Some(class.total)),
-    ("peak", "Most buffers that were in use or cached at once", |class| Some(class.peak)),
+    ("peak", "Most buffers that were in use or cached at once", |class| class.peak),
     ("reserved", "Buffers kept for reservations", |class| Some(class.reserved)),
     ("limit", "Buffers that may be in use", |class| class.limit),
     ("buffer_bytes", "Bytes of one buffer", |class| Some(class.size)),
 ];
 
 const COUNTERS: [ClassCounter; 4] = [
-    ("allocations", "Buffers handed out", |class| class.allocations),
-    ("denied", "Allocations that failed", |class| class.denied),
-    ("reclaimed", "Allocations served only by collecting free buffers everywhere", |class| class.reclaimed),
+    ("allocations", "Buffers handed out", |class| Some(class.allocations)),
+    ("denied", "Allocations that failed", |class| Some(class.denied)),
+    ("reclaimed", "Allocations served only by collecting free buffers everywhere", |class| {
+        Some(class.reclaimed)
+    }),
     ("waited", "Operations that had to wait because the limit was reached", |class| class.waited),
 ];
 
@@ -149,7 +151,8 @@ impl Collector for Rows {
         }
         for (name, help, of) in COUNTERS {
             family(Counter, name, help, &|stats| {
-                stats.classes().map(|(class, figures)| (Some(("class", class)), of(figures))).collect()
+                let values = stats.classes().map(|(class, figures)| (class, of(figures)));
+                values.filter_map(|(class, n)| Some((Some(("class", class)), n?))).collect()
             })?;
         }
         family(Gauge, "mbufs_by_type", "Mbufs in use by type", &|stats| {
