@@ -112,8 +112,7 @@ const LATER_ADDITIONS: &[&str] = &[
 ];
 
 /// The only things that a row may put off until later.
-const LATER: [&str; 4] =
-    ["later: limits and reclaim policy", "later: C names", "later: live statistics", "later: debugging aids"];
+const LATER: [&str; 2] = ["later: C names", "later: debugging aids"];
 
 /// Where a BSD name may come from.
 const SYSTEMS: [&str; 9] = ["D", "F", "N", "DragonFly", "FreeBSD", "Mynewt", "NetBSD", "OpenBSD", "XNU"];

@@ -109,6 +109,10 @@ impl Pool {
     ///
     /// # Errors
     /// As [`set_limit`](Self::set_limit).
+    /// # Cost
+    /// That of [`trim`](Self::trim), if more is charged than the new budget; then the hooks'.
+    /// # BSD
+    /// `maxmbufmem`. Differs: a limit on what is charged, from which no other limit is computed.
     #[doc(alias = "maxmbufmem")]
     pub fn set_budget(&self, bytes: impl Into<Option<usize>>) -> Result<Option<usize>, SettingError> {
         self.change(None, bytes.into())

@@ -175,7 +175,13 @@ impl Pool {
     }
 
     /// Gives all free buffers, whichever thread's cache they are in, and all empty slabs back to the page source.
-    /// Returns the bytes given back.
+    /// Returns the bytes given back. The free buffers of [reservations](Self::reservation) are theirs, and stay.
+    ///
+    /// # Cost
+    /// O(threads and free buffers); collects the caches of all threads, which go without while it does, and holds the lock of
+    /// each zone in turn.
+    /// # BSD
+    /// `zone_drain`. Differs: what threads cache is given back, too.
     pub fn trim(&self) -> usize {
         self.shared().trim()
     }
@@ -186,6 +192,12 @@ impl Pool {
     }
 
     /// A snapshot of the pool's counters; its `Display` is the table of `netstat -m`.
+    ///
+    /// # Cost
+    /// O(threads and reservations). For each kind of buffer, the locks of its zone's list of caches, of its depot, and of
+    /// its slabs, one at a time and not while caches are read: threads that allocate from their caches do not wait.
+    /// # BSD
+    /// `mbstat`, `netstat -m`. Differs: counted per thread and summed here.
     #[doc(alias = "mbstat")]
     #[doc(alias = "netstat")]
     pub fn stats(&self) -> PoolStats {

@@ -136,6 +136,12 @@ impl Pool {
     /// let packet = pool.wait(Wait::Reclaim, || Packet::with_cluster(&pool))?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// # Cost
+    /// O(hooks), here and when the guard is dropped; nothing for allocations that succeed.
+    /// # BSD
+    /// `pr_drain`, `if_drain`, the event `vm_lowmem`. Differs: an order; hooks may allocate and free; one that panics harms
+    /// nothing.
     pub fn on_reclaim(
         &self,
         kind: ReclaimKind,
@@ -149,6 +155,11 @@ impl Pool {
 
     /// Runs the hooks of protocols and interfaces, as an operation does that [waits](Pool::wait). Returns whether it
     /// did: they may be running already.
+    ///
+    /// # Cost
+    /// The hooks'.
+    /// # BSD
+    /// `m_reclaim`, `mb_reclaim`. Differs: never re-entered; runs are counted ([`PoolStats::reclaims`](crate::PoolStats::reclaims)).
     #[doc(alias = "m_reclaim")]
     #[doc(alias = "mb_reclaim")]
     #[doc(alias = "m_drain")]
@@ -158,6 +169,11 @@ impl Pool {
 
     /// Tells the pool that the system is short of memory: runs all reclaim hooks, then [trims](Pool::trim) the pool. Returns
     /// the bytes given back to the system.
+    ///
+    /// # Cost
+    /// The hooks', and that of [`trim`](Pool::trim), also if the hooks are running already.
+    /// # BSD
+    /// The event `vm_lowmem`, to which `mb_reclaim` listens. Differs: caches are given back, too.
     pub fn low_memory(&self) -> usize {
         low_memory(self.shared())
     }

@@ -37,6 +37,11 @@ impl Pool {
     /// assert!(Packet::with_cluster(&control).is_ok());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// # Cost
+    /// Nothing before [`build`](ReservationBuilder::build), which takes all that is to be kept, memory too.
+    /// # BSD
+    /// `uma_zone_reserve` and `uma_prealloc` come near. Differs: the share is a pool, with caches and statistics of its own.
     pub fn reservation(&self, name: impl Into<String>) -> ReservationBuilder<'_> {
         ReservationBuilder { parent: self, name: name.into(), mbufs: 0, buffers: [0; Class::ALL.len()] }
     }

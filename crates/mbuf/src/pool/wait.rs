@@ -388,6 +388,13 @@ impl Pool {
     /// let packet = pool.wait_async(|| Packet::with_cluster(pool)).await?;
     /// # Ok(()) }
     /// ```
+    ///
+    /// # Errors
+    /// The last attempt's, as for `wait`.
+    /// # Cost
+    /// That of the operation, if it succeeds; at most 32 attempts in a poll.
+    /// # BSD
+    /// None has it.
     pub fn wait_async<T, E: Shortage, F: FnMut() -> Result<T, E>>(&self, operation: F) -> WaitFuture<F, E> {
         WaitFuture(Attempts::new(self, operation, true))
     }

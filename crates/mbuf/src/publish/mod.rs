@@ -64,6 +64,10 @@ impl Pool {
     ///
     /// # Errors
     /// [`PublishError`], if the directory or the file cannot be made or belongs to somebody else.
+    /// # Cost
+    /// One thread and one file for all pools of the process; a snapshot of each several times a second.
+    /// # BSD
+    /// `kern.ipc.mbstat`, which `netstat -m` reads. Differs: of a process, and only of pools that are published.
     pub fn publish(&self) -> Result<Published, PublishError> {
         publisher::publish(self)
     }
