@@ -240,7 +240,7 @@ A program publishes its pools when it is built with the feature `publish` of mbu
 environment, or when it says so itself.
 
 Examples:
-  MBUF_PUBLISH=1 mbufctl replay --loop &                 a process to look at
+  MBUF_PUBLISH=1 mbufctl replay --loop 2>/dev/null &     a process to look at
   mbufctl stat                                           the processes that publish
   mbufctl stat 4711                                      the pools of one
   mbufctl stat 4711 --watch=5                            the same every five seconds, with rates
@@ -297,6 +297,35 @@ mod tests {
         assert!(laps(&["--loop=x"]).is_err() && laps(&["--loop", "--repeat", "2"]).is_err());
     }
 
+    /// Fails if a line has a command in it that is refused.
+    fn can_be_given(line: &str) {
+        let Some((_, example)) = line.split_once("mbufctl ") else { return };
+        let words = example.split("  ").next().unwrap().split_whitespace();
+        // `$!` is the process started last.
+        let words = words.map(|word| if word == "$!" { "4711" } else { word });
+        let words = words.take_while(|word| !word.contains(['|', '>', '&']));
+        Args::try_parse_from(["mbufctl"].into_iter().chain(words))
+            .unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
+
+    #[test]
+    fn the_manuals_say_how_the_program_is_installed_and_what_it_can_do() {
+        use clap::CommandFactory;
+        let readme = include_str!("../../../README.md");
+        for manual in [readme, include_str!("../../../docs/operations.md")] {
+            let commands: Vec<&str> = manual.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+            let install = commands.iter().position(|&line| line == "cargo install --path crates/mbuf-cli");
+            let first = commands.iter().position(|line| line.contains("mbufctl "));
+            assert!(install.is_some() && install < first, "{commands:?}");
+            commands.into_iter().for_each(can_be_given);
+        }
+        for command in Args::command().get_subcommands() {
+            let line = format!("mbufctl {}", command.get_name());
+            assert!(readme.contains(&line), "README.md does not show `{line}`");
+        }
+        assert!(readme.contains("MBUF_PUBLISH=1"));
+    }
+
     #[test]
     fn the_help_of_every_command_has_examples_that_can_be_given() {
         use clap::CommandFactory;
@@ -305,12 +334,7 @@ mod tests {
             let (_, examples) = help.split_once("Examples:\n").expect("there are examples");
             let (examples, statuses) = examples.split_once("\n\n").expect("they end");
             assert!(statuses.starts_with("Exit status:\n  0  "), "{help}");
-            for example in examples.lines().filter_map(|line| Some(line.split_once("mbufctl ")?.1)) {
-                let words = example.split("  ").next().unwrap().split_whitespace();
-                let words = words.take_while(|word| !["|", ">", "&"].contains(word));
-                Args::try_parse_from(["mbufctl"].into_iter().chain(words))
-                    .unwrap_or_else(|error| panic!("{example}: {error}"));
-            }
+            examples.lines().for_each(can_be_given);
         }
         let help = Args::command().find_subcommand_mut("stat").unwrap().render_long_help().to_string();
         assert!(help.contains("every second if it is not said"), "{help}");
