@@ -23,7 +23,9 @@ fn a_free_on_another_thread_ends_a_wait() {
         let held = Packet::with_cluster(&pool).unwrap();
         thread::scope(|scope| {
             let waiter = scope.spawn(|| pool.wait(Wait::Forever, || Packet::with_cluster(&pool)).unwrap());
-            a_moment();
+            while pool.stats().clusters.waited == Some(0) {
+                thread::yield_now();
+            }
             assert!(!waiter.is_finished());
             drop(held);
             drop(waiter.join().unwrap());
