@@ -84,15 +84,16 @@ mod imp {
         ptr::eq(POLITE.get(), kin)
     }
 
-    /// Runs `f`; meanwhile, this thread finds nothing in zones of the group that are watched.
-    pub fn politely<R>(group: &Group, f: impl FnOnce() -> R) -> R {
+    /// Runs `f`; meanwhile, this thread finds nothing in zones of the group that are watched. With `None` it does, also
+    /// within another call of this.
+    pub fn politely<R>(group: Option<&Group>, f: impl FnOnce() -> R) -> R {
         struct Back(*const Kin);
         impl Drop for Back {
             fn drop(&mut self) {
                 POLITE.set(self.0);
             }
         }
-        let _back = Back(POLITE.replace(Arc::as_ptr(&group.0)));
+        let _back = Back(POLITE.replace(group.map_or(ptr::null(), |group| Arc::as_ptr(&group.0))));
         f()
     }
 
@@ -204,7 +205,7 @@ mod imp {
     }
 
     /// Runs `f`. Without thread-locals that is all.
-    pub fn politely<R>(_: &Group, f: impl FnOnce() -> R) -> R {
+    pub fn politely<R>(_: Option<&Group>, f: impl FnOnce() -> R) -> R {
         f()
     }
 }

@@ -429,17 +429,19 @@ fn who_watches_is_told_of_every_object_that_comes_back() {
     assert_eq!(zone.get::<0>(), Err(Cause::Limit));
     give(all);
     assert_eq!(told(), 4);
-    assert_eq!(politely(&group, || zone.get::<0>()), Err(Cause::Waiters));
+    assert_eq!(politely(Some(&group), || zone.get::<0>()), Err(Cause::Waiters));
+    give(politely(Some(&group), || politely(None, || take(&zone, 1))));
+    assert_eq!(told(), 5);
     let one = take(&zone, 1);
     zone.set_limit(Some(0));
-    assert_eq!(told(), 5);
-    give(one);
     assert_eq!(told(), 6);
+    give(one);
+    assert_eq!(told(), 7);
     zone.set_limit(Some(4));
     zone.unwatch();
     let told_before = told();
     give(take(&zone, 4));
-    give(politely(&group, || take(&zone, 4)));
+    give(politely(Some(&group), || take(&zone, 4)));
     assert_eq!(told(), told_before);
 }
 

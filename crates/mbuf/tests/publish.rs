@@ -116,7 +116,7 @@ fn hear() -> String {
 }
 
 #[test]
-#[ignore = "what the other tests start"]
+#[ignore = "the other side of the tests in this file, which start it in a process of its own with `--ignored`"]
 fn in_a_role() {
     let Ok(role) = env::var("ROLE") else { return };
     set_interval(Duration::from_millis(5));

@@ -188,6 +188,33 @@ fn a_newcomer_that_would_wait_does_not_overtake() {
     assert_empty(&pool);
 }
 
+#[test]
+fn a_wait_within_a_wait_has_its_turn_too() {
+    let pool = Pool::builder().clusters(1).build().unwrap();
+    let held = Packet::with_cluster(&pool).unwrap();
+    let waker = Waker::from(Arc::new(Woken::default()));
+    let mut before = Box::pin(pool.wait_async(|| Packet::with_cluster(&pool)));
+    assert!(before.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let runs = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        // The outer one does not overtake; the inner one stands in the queue while the outer makes its first attempt.
+        let waiter = scope.spawn(|| {
+            pool.wait(Wait::Forever, || {
+                runs.fetch_add(1, Ordering::Relaxed);
+                let deadline = Instant::now() + Duration::from_secs(60);
+                pool.wait(Wait::Until(deadline), || Packet::with_cluster(&pool))
+            })
+        });
+        while pool.stats().clusters.waited != Some(2) {
+            thread::yield_now();
+        }
+        drop((before, held));
+        drop(waiter.join().unwrap().unwrap());
+    });
+    assert_eq!(runs.into_inner(), 1, "the inner one had its turn");
+    assert_empty(&pool);
+}
+
 #[derive(Default)]
 struct Woken(AtomicUsize);
 

@@ -188,7 +188,8 @@ impl Place {
     /// more than it took, that is.
     fn attempt<T, E>(&self, mut operation: impl FnMut() -> Result<T, E>) -> Result<T, E> {
         let before = self.in_use();
-        let (result, called) = self.ticket.attempt(&mut operation);
+        // It is its turn, even within an operation that must not overtake.
+        let (result, called) = self.ticket.attempt(|| politely(None, &mut operation));
         if called && result.is_err() && self.in_use() < before {
             self.ticket.call();
         }
@@ -234,7 +235,7 @@ impl<T, E: Shortage, F: FnMut() -> Result<T, E>> Attempts<F, E> {
     /// An attempt without a place in a queue.
     fn first(&mut self) -> Result<T, E> {
         if self.polite && !self.pool.shared().family.waiting.is_empty() {
-            politely(&self.pool.shared().family.group, &mut self.operation)
+            politely(Some(&self.pool.shared().family.group), &mut self.operation)
         } else {
             (self.operation)()
         }
