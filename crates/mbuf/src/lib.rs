@@ -146,7 +146,7 @@ pub use pool::{
 };
 #[cfg(all(target_os = "linux", feature = "pressure"))]
 pub use pool::{PressureTrigger, PressureWatch};
-pub use pool::{ReclaimGuard, ReclaimKind, ReservationBuilder, Wait, WaitFuture};
+pub use pool::{ReclaimKind, ReservationBuilder, Wait, WaitFuture};
 pub use queue::{IntoIter, PacketQueue, QueueFull};
 pub use raw::{Bare, Chain, Head, Header, MbufChain, Packet, StorageKind};
 pub use reserve::Reserve;

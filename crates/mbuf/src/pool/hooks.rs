@@ -6,32 +6,45 @@ use core::fmt;
 
 use mbuf_zone::raw::Mutex;
 
-/// Hooks in the order in which they were registered.
-pub(crate) struct Registry<F: ?Sized>(Mutex<List<F>>);
+/// Hooks in the order of their keys, and of registration where these are the same.
+pub(crate) struct Registry<F: ?Sized, K = ()>(Mutex<List<F, K>>);
 
-struct List<F: ?Sized> {
+struct List<F: ?Sized, K> {
     next: u64,
-    hooks: Vec<(u64, Arc<F>)>,
+    hooks: Vec<Entry<F, K>>,
 }
 
-impl<F: ?Sized + Send + Sync + 'static> Registry<F> {
+struct Entry<F: ?Sized, K> {
+    key: K,
+    id: u64,
+    hook: Arc<F>,
+}
+
+impl<F: ?Sized + Send + Sync + 'static, K: Ord + Send + 'static> Registry<F, K> {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Registry(Mutex::new(List { next: 0, hooks: Vec::new() })))
     }
 
-    pub(crate) fn register(self: &Arc<Self>, hook: Arc<F>) -> HookGuard {
+    pub(crate) fn register(self: &Arc<Self>, key: K, hook: Arc<F>) -> HookGuard {
         let mut list = self.0.lock();
         let id = list.next;
         list.next += 1;
-        list.hooks.push((id, hook));
+        let place = list.hooks.partition_point(|entry| entry.key <= key);
+        list.hooks.insert(place, Entry { key, id, hook });
         let registry = Arc::downgrade(self);
         HookGuard { registry, id }
+    }
+
+    /// The hooks that are registered now, to be called without a lock.
+    pub(crate) fn all(&self, which: impl Fn(&K) -> bool) -> Vec<Arc<F>> {
+        let list = self.0.lock();
+        list.hooks.iter().filter(|entry| which(&entry.key)).map(|entry| entry.hook.clone()).collect()
     }
 
     /// Calls every hook that is registered now, without a lock. If one panics the others are called all the same,
     /// and then the first panic goes on.
     pub(crate) fn each(&self, call: impl Fn(&F)) {
-        let hooks: Vec<Arc<F>> = self.0.lock().hooks.iter().map(|(_, hook)| hook.clone()).collect();
+        let hooks = self.all(|_| true);
         #[cfg(feature = "std")]
         {
             use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -51,10 +64,10 @@ trait Unregister: Send + Sync {
     fn unregister(&self, id: u64);
 }
 
-impl<F: ?Sized + Send + Sync + 'static> Unregister for Registry<F> {
+impl<F: ?Sized + Send + Sync + 'static, K: Send + 'static> Unregister for Registry<F, K> {
     fn unregister(&self, id: u64) {
         let mut list = self.0.lock();
-        let place = list.hooks.iter().position(|&(known, _)| known == id);
+        let place = list.hooks.iter().position(|entry| entry.id == id);
         let hook = place.map(|place| list.hooks.remove(place));
         // What the hook owns is the program's: not dropped with the lock held.
         drop(list);

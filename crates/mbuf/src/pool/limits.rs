@@ -210,7 +210,7 @@ impl Pool {
     /// `nmbclusters_change`. Differs: for every limit.
     #[doc(alias = "nmbclusters_change")]
     pub fn on_limit_change(&self, hook: impl Fn(&Pool, LimitChange) + Send + Sync + 'static) -> HookGuard {
-        self.control().changed.register(Arc::new(hook))
+        self.control().changed.register((), Arc::new(hook))
     }
 
     /// The value of a setting.

@@ -27,7 +27,7 @@ use limits::{Control, Rules};
 #[cfg(all(target_os = "linux", feature = "pressure"))]
 pub use pressure::{PressureTrigger, PressureWatch};
 pub(crate) use reclaim::Reclaim;
-pub use reclaim::{ReclaimGuard, ReclaimKind};
+pub use reclaim::ReclaimKind;
 pub use reservation::ReservationBuilder;
 #[cfg(feature = "prometheus")]
 pub use stats::Exposition;

@@ -1,15 +1,11 @@
 //! Reclaim: asking those who hold buffers for later to let go of some.
 
-use alloc::boxed::Box;
-use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
-use core::fmt;
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use mbuf_zone::raw::Mutex;
-
+use super::hooks::Registry;
 use super::stats::Counter;
-use super::{Family, Pool, Shared};
+use super::{HookGuard, Pool, Shared};
 
 /// Who holds what a reclaim hook lets go of. Hooks run in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,23 +23,11 @@ pub enum ReclaimKind {
     Memory,
 }
 
-struct Hook {
-    kind: ReclaimKind,
-    priority: i32,
-    /// Counts registrations.
-    id: u64,
-    run: Box<dyn Fn() + Send + Sync>,
-}
-
-struct Hooks {
-    /// In the order in which they run.
-    all: Vec<Arc<Hook>>,
-    next: u64,
-}
+type Hook = dyn Fn() + Send + Sync;
 
 /// The reclaim hooks of a pool.
 pub(crate) struct Reclaim {
-    hooks: Mutex<Hooks>,
+    hooks: Arc<Registry<Hook, (ReclaimKind, i32)>>,
     /// A thread is at it.
     running: AtomicBool,
     pub(crate) runs: Counter,
@@ -53,30 +37,11 @@ pub(crate) struct Reclaim {
 impl Reclaim {
     pub(crate) fn new() -> Self {
         Reclaim {
-            hooks: Mutex::new(Hooks { all: Vec::new(), next: 0 }),
+            hooks: Registry::new(),
             running: AtomicBool::new(false),
             runs: Counter::default(),
             panics: Counter::default(),
         }
-    }
-
-    fn add(&self, kind: ReclaimKind, priority: i32, run: Box<dyn Fn() + Send + Sync>) -> u64 {
-        let mut hooks = self.hooks.lock();
-        let id = hooks.next;
-        hooks.next += 1;
-        let before = |hook: &Arc<Hook>| (hook.kind, hook.priority) <= (kind, priority);
-        let at = hooks.all.partition_point(before);
-        hooks.all.insert(at, Arc::new(Hook { kind, priority, id, run }));
-        id
-    }
-
-    fn remove(&self, id: u64) {
-        let gone = {
-            let mut hooks = self.hooks.lock();
-            hooks.all.iter().position(|hook| hook.id == id).map(|at| hooks.all.remove(at))
-        };
-        // What the hook owns is dropped without the lock.
-        drop(gone);
     }
 
     /// Runs the hooks up to a kind. Returns false, and does nothing, if they are running already.
@@ -94,10 +59,8 @@ impl Reclaim {
         }
         let _done = Done(&self.running);
         self.runs.add(1);
-        let hooks: Vec<Arc<Hook>> =
-            self.hooks.lock().all.iter().filter(|hook| hook.kind <= last).cloned().collect();
-        for hook in hooks {
-            if !survives(&*hook.run) {
+        for hook in self.hooks.all(|&(kind, _)| kind <= last) {
+            if !survives(&*hook) {
                 self.panics.add(1);
             }
         }
@@ -107,12 +70,12 @@ impl Reclaim {
 
 /// Runs a hook. Returns whether it came to its end.
 #[cfg(feature = "std")]
-fn survives(run: &(dyn Fn() + Send + Sync)) -> bool {
+fn survives(run: &Hook) -> bool {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_ok()
 }
 
 #[cfg(not(feature = "std"))]
-fn survives(run: &(dyn Fn() + Send + Sync)) -> bool {
+fn survives(run: &Hook) -> bool {
     run();
     true
 }
@@ -147,10 +110,8 @@ impl Pool {
         kind: ReclaimKind,
         priority: i32,
         hook: impl Fn() + Send + Sync + 'static,
-    ) -> ReclaimGuard {
-        let family = &self.shared().family;
-        let id = family.reclaim.add(kind, priority, Box::new(hook));
-        ReclaimGuard { family: Arc::downgrade(family), id }
+    ) -> HookGuard {
+        self.shared().family.reclaim.hooks.register((kind, priority), Arc::new(hook))
     }
 
     /// Runs the hooks of protocols and interfaces, as an operation does that [waits](Pool::wait). Returns whether it
@@ -182,25 +143,4 @@ impl Pool {
 pub(super) fn low_memory(shared: &Shared) -> usize {
     shared.family.reclaim.run(ReclaimKind::Memory);
     shared.trim()
-}
-
-/// Unregisters a [reclaim hook](Pool::on_reclaim) when dropped. A run that has begun may still call it once.
-#[must_use = "dropping the guard unregisters the hook"]
-pub struct ReclaimGuard {
-    family: Weak<Family>,
-    id: u64,
-}
-
-impl Drop for ReclaimGuard {
-    fn drop(&mut self) {
-        if let Some(family) = self.family.upgrade() {
-            family.reclaim.remove(self.id);
-        }
-    }
-}
-
-impl fmt::Debug for ReclaimGuard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReclaimGuard").finish_non_exhaustive()
-    }
 }

@@ -25,8 +25,8 @@ impl Pool {
     /// they came from, so a use gets its own share back, whoever frees it. When the last handle of the reservation is gone,
     /// what is free of it goes back, and the rest as it is freed.
     ///
-    /// [`stats`](Pool::stats) of this pool include those of its reservations, as long as they are there; those who [wait](Pool::wait), and reclaim
-    /// hooks, are common to them all.
+    /// [`stats`](Pool::stats) of this pool include those of its reservations, as long as they are there; those who
+    /// [wait](Pool::wait), and reclaim hooks, are common to them all.
     ///
     /// ```
     /// use mbuf::{Packet, Pool};

@@ -324,9 +324,9 @@ impl Pool {
     ///
     /// Who waits for the same kind of buffer is served in order of arrival: a buffer that is freed, on any thread,
     /// wakes the first, and newcomers stand behind. Only calls that do not wait may take a buffer in between, for a
-    /// limit is exact. While anyone waits, the zones concerned work without caches. If it fails
-    /// again and again although nobody has a buffer of the kind that it lacks, so that none can come back, the error is
-    /// returned: that a limit is raised is not waited for.
+    /// limit is exact. While anyone waits, the zones concerned work without caches. If the operation fails again and
+    /// again although nobody has a buffer of the kind that it lacks, so that none can come back, the error is returned:
+    /// that a limit is raised is not waited for.
     ///
     /// # Errors
     /// The last attempt's.
@@ -380,8 +380,8 @@ impl Pool {
         Wait::Reclaim
     }
 
-    /// As [`wait`](Self::wait) with `Wait::Forever`, for any executor. Dropping the future leaves the queue, and loses nothing:
-    /// if it was its turn, it is the next one's.
+    /// As [`wait`](Self::wait) with `Wait::Forever`, for any executor. Dropping the future leaves the queue, and loses
+    /// nothing: if it was its turn, it is the next one's.
     ///
     /// ```
     /// # use mbuf::{Packet, Pool};

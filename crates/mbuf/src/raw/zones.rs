@@ -85,56 +85,54 @@ impl Pooled {
     }
 }
 
-struct MbufHooks(Pooled);
+/// What the objects of a zone are.
+#[derive(Clone, Copy)]
+enum Kind {
+    Mbufs,
+    /// Mbufs with a 2 KiB cluster each.
+    Pairs,
+    Clusters(Class),
+    /// Records of external storage: made when they are handed out.
+    Records,
+}
 
-// SAFETY: `mbuf::init` leaves an mbuf at rest; a free mbuf of this zone holds nothing.
-unsafe impl Hooks for MbufHooks {
-    unsafe fn init(&self, object: Object, _: Option<NonNull<u8>>) -> bool {
-        // SAFETY: by the contract of this function.
-        unsafe { mbuf::init(object, None) };
+struct PoolHooks(Pooled, Kind);
+
+// SAFETY: `init` leaves what the pool expects of a free object: an mbuf at rest, with a cluster of its own in a pair,
+// storage made of its block, or nothing in a record. `fini` takes the cluster of a pair away; the others hold nothing
+// when they are free.
+unsafe impl Hooks for PoolHooks {
+    unsafe fn init(&self, object: Object, block: Option<NonNull<u8>>) -> bool {
+        match self.1 {
+            // SAFETY: by the contract of this function.
+            Kind::Mbufs => unsafe { mbuf::init(object, None) },
+            Kind::Pairs => {
+                let cluster = self.0.with(|shared| shared.spare_cluster()).flatten();
+                let Some(cluster) = cluster else { return false };
+                // SAFETY: by the contract of this function; the cluster is fresh and given away.
+                unsafe { mbuf::init(object, Some(cluster)) };
+            }
+            Kind::Clusters(class) => {
+                // Never missing: the shape has blocks.
+                let Some(block) = block else { return false };
+                // SAFETY: by the contract of this function; the shape gives blocks of the class's size, zeroed once.
+                unsafe { Storage::init_cluster(object, block, class.size() as u32) };
+            }
+            Kind::Records => {}
+        }
         true
     }
 
     fn is_plain(&self) -> bool {
-        true
-    }
-
-    unsafe fn fini(&self, _: Object) -> Option<Object> {
-        None
-    }
-
-    fn is_quiet(&self) -> bool {
-        true
-    }
-
-    fn freed(&self) {
-        self.0.with(|shared| shared.family.waiting.mbuf_freed());
-    }
-
-    fn retain(&self, objects: usize) {
-        self.0.retain(objects);
-    }
-
-    fn release(&self) {
-        self.0.release();
-    }
-}
-
-struct PacketHooks(Pooled);
-
-// SAFETY: `mbuf::init` leaves an mbuf at rest with a cluster of its own; `fini` takes it away again.
-unsafe impl Hooks for PacketHooks {
-    unsafe fn init(&self, object: Object, _: Option<NonNull<u8>>) -> bool {
-        let cluster = self.0.with(|shared| shared.clusters[0].get_part::<{ lane::CLUSTER }>()).flatten();
-        let Some(cluster) = cluster else { return false };
-        // SAFETY: by the contract of this function; the cluster is fresh and given away.
-        unsafe { mbuf::init(object, Some(cluster)) };
-        true
+        !matches!(self.1, Kind::Pairs)
     }
 
     unsafe fn fini(&self, object: Object) -> Option<Object> {
-        // SAFETY: the mbuf is free; its cluster is nobody else's, with its count at one.
-        unsafe { mbuf::fini(object) }
+        match self.1 {
+            // SAFETY: the mbuf is free; its cluster is nobody else's, with its count at one.
+            Kind::Pairs => unsafe { mbuf::fini(object) },
+            Kind::Mbufs | Kind::Clusters(_) | Kind::Records => None,
+        }
     }
 
     fn is_quiet(&self) -> bool {
@@ -143,79 +141,17 @@ unsafe impl Hooks for PacketHooks {
 
     fn freed(&self) {
         self.0.with(|shared| {
-            shared.family.waiting.mbuf_freed();
-            shared.family.waiting.buffer_freed(Class::Cluster);
+            let waiting = &shared.family.waiting;
+            match self.1 {
+                Kind::Mbufs => waiting.mbuf_freed(),
+                Kind::Pairs => {
+                    waiting.mbuf_freed();
+                    waiting.buffer_freed(Class::Cluster);
+                }
+                Kind::Clusters(class) => waiting.buffer_freed(class),
+                Kind::Records => waiting.anything_freed(),
+            }
         });
-    }
-
-    fn retain(&self, objects: usize) {
-        self.0.retain(objects);
-    }
-
-    fn release(&self) {
-        self.0.release();
-    }
-}
-
-struct ClusterHooks(Pooled, Class);
-
-// SAFETY: `init_cluster` makes storage of the block; a free cluster holds nothing.
-unsafe impl Hooks for ClusterHooks {
-    unsafe fn init(&self, object: Object, block: Option<NonNull<u8>>) -> bool {
-        // Never missing: the shape has blocks.
-        let Some(block) = block else { return false };
-        // SAFETY: by the contract of this function; the shape gives blocks of the class's size, zeroed once.
-        unsafe { Storage::init_cluster(object, block, self.1.size() as u32) };
-        true
-    }
-
-    fn is_plain(&self) -> bool {
-        true
-    }
-
-    unsafe fn fini(&self, _: Object) -> Option<Object> {
-        None
-    }
-
-    fn is_quiet(&self) -> bool {
-        true
-    }
-
-    fn freed(&self) {
-        self.0.with(|shared| shared.family.waiting.buffer_freed(self.1));
-    }
-
-    fn retain(&self, objects: usize) {
-        self.0.retain(objects);
-    }
-
-    fn release(&self) {
-        self.0.release();
-    }
-}
-
-struct ExternalHooks(Pooled);
-
-// SAFETY: records are made when they are handed out; a free one holds nothing.
-unsafe impl Hooks for ExternalHooks {
-    unsafe fn init(&self, _: Object, _: Option<NonNull<u8>>) -> bool {
-        true
-    }
-
-    fn is_plain(&self) -> bool {
-        true
-    }
-
-    unsafe fn fini(&self, _: Object) -> Option<Object> {
-        None
-    }
-
-    fn is_quiet(&self) -> bool {
-        true
-    }
-
-    fn freed(&self) {
-        self.0.with(|shared| shared.family.waiting.anything_freed());
     }
 
     fn retain(&self, objects: usize) {
@@ -253,7 +189,7 @@ impl Shared {
 
     fn make(name: String, tuning: Tuning, family: Arc<Family>, origin: Origin<'_>) -> Arc<Self> {
         let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
-            let pooled = || Pooled(weak.clone());
+            let with_hooks = |kind| Box::new(PoolHooks(Pooled(weak.clone()), kind));
             let settings = |bytes| Settings {
                 magazine: magazine(bytes),
                 user: weak.as_ptr().cast(),
@@ -268,7 +204,7 @@ impl Shared {
             };
             let clusters = Class::ALL.map(|class| {
                 let (i, size) = (class.index(), class.size());
-                let hooks = Box::new(ClusterHooks(pooled(), class));
+                let hooks = with_hooks(Kind::Clusters(class));
                 match &origin {
                     Origin::New(limits, source) => {
                         let align = if class == Class::Jumbo9 { 1024 } else { size.min(4096) };
@@ -279,7 +215,7 @@ impl Shared {
                     Origin::Over(parent) => parent.clusters[i].secondary(&settings(size), hooks),
                 }
             });
-            let hooks = Box::new(MbufHooks(pooled()));
+            let hooks = with_hooks(Kind::Mbufs);
             let mbufs = match &origin {
                 Origin::New(limits, source) => {
                     let shape = Shape::new(Layout::new::<RawMbuf>());
@@ -288,9 +224,8 @@ impl Shared {
                 Origin::Over(parent) => parent.mbufs.secondary(&settings(512), hooks),
             };
             let parts = Some(clusters[Class::Cluster.index()].as_parts());
-            let packets =
-                mbufs.secondary(&Settings { parts, ..settings(MCLBYTES) }, Box::new(PacketHooks(pooled())));
-            let hooks = Box::new(ExternalHooks(pooled()));
+            let packets = mbufs.secondary(&Settings { parts, ..settings(MCLBYTES) }, with_hooks(Kind::Pairs));
+            let hooks = with_hooks(Kind::Records);
             let external = match &origin {
                 Origin::New(_, source) => {
                     // Records are not charged to the budget.
