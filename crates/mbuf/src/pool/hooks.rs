@@ -60,6 +60,26 @@ impl<F: ?Sized + Send + Sync + 'static, K: Ord + Send + 'static> Registry<F, K> 
     }
 }
 
+/// Calls a function of the program. Returns whether it came to its end; if not, the panic hook has told, and what was
+/// thrown is dropped here.
+#[cfg(feature = "std")]
+pub(crate) fn survives(call: impl FnOnce()) -> bool {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    let Err(thrown) = catch_unwind(AssertUnwindSafe(call)) else { return true };
+    // Dropping it may throw again; that one is given up.
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(thrown))) {
+        core::mem::forget(again);
+    }
+    false
+}
+
+/// Calls a function of the program. Panics do not come back without `std`.
+#[cfg(not(feature = "std"))]
+pub(crate) fn survives(call: impl FnOnce()) -> bool {
+    call();
+    true
+}
+
 trait Unregister: Send + Sync {
     fn unregister(&self, id: u64);
 }

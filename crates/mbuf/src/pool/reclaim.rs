@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::hooks::Registry;
+use super::hooks::{Registry, survives};
 use super::stats::Counter;
 use super::{HookGuard, Pool, Shared};
 
@@ -66,18 +66,6 @@ impl Reclaim {
         }
         true
     }
-}
-
-/// Runs a hook. Returns whether it came to its end.
-#[cfg(feature = "std")]
-fn survives(run: &Hook) -> bool {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_ok()
-}
-
-#[cfg(not(feature = "std"))]
-fn survives(run: &Hook) -> bool {
-    run();
-    true
 }
 
 impl Pool {

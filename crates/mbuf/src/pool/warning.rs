@@ -100,10 +100,10 @@ fn index(error: AllocError) -> usize {
 #[cfg(feature = "std")]
 mod quiet {
     use core::sync::atomic::{AtomicUsize, Ordering};
-    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::time::Instant;
 
     use super::KINDS;
+    use crate::pool::hooks::survives;
 
     const SECONDS: usize = 60;
 
@@ -122,12 +122,8 @@ mod quiet {
         pub(super) fn unless(&self, index: usize, say: impl FnOnce()) {
             let now = usize::try_from(self.made.elapsed().as_secs()).unwrap_or(usize::MAX - 1) + 1;
             // Noted before it is said: who says it may run into the limit, too.
-            if !due(&self.last[index], now) {
-                return;
-            }
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(say)) {
-                // The panic hook has told. Dropping what was thrown could throw again.
-                core::mem::forget(panic);
+            if due(&self.last[index], now) {
+                survives(say);
             }
         }
     }
