@@ -174,6 +174,10 @@ impl fmt::Display for SettingError {
         }
         match (self.name.is_empty(), self.value.is_empty()) {
             (false, false) => write!(f, "{} = {}: ", Excerpt(&self.name), Excerpt(&self.value))?,
+            // The name of a file is the operator's own, and of use only as a whole.
+            (false, true) if matches!(self.rule, Rule::Unreadable(_)) => {
+                write!(f, "{}: ", self.name.escape_debug())?;
+            }
             (false, true) => write!(f, "{}: ", Excerpt(&self.name))?,
             (true, false) => write!(f, "`{}`: ", Excerpt(&self.value))?,
             (true, true) => {}
