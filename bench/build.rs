@@ -1,0 +1,116 @@
+//! Compiles the C peers that are there, and says which are not.
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=c");
+    // The C code is built for the same CPU as the Rust code.
+    let flags = std::env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let cpu =
+        flags.split('\x1f').find_map(|flag| flag.rsplit_once("target-cpu=")).map_or("x86-64", |(_, cpu)| cpu);
+    println!("cargo:rustc-env=BENCH_CPU={cpu}");
+    for peer in ["dpdk", "usrsctp", "lwip"] {
+        println!("cargo:rustc-check-cfg=cfg(peer_{peer})");
+    }
+    #[cfg(feature = "c-peers")]
+    peers::build(cpu);
+}
+
+#[cfg(feature = "c-peers")]
+mod peers {
+    use std::path::PathBuf;
+
+    struct Peer {
+        name: &'static str,
+        /// What pkg-config calls it.
+        library: &'static str,
+        package: &'static str,
+        /// Archives to be linked whole: their constructors register what they are.
+        whole: &'static [&'static str],
+        archives: &'static [&'static str],
+        shared: &'static [&'static str],
+    }
+
+    const PEERS: &[Peer] = &[
+        Peer {
+            name: "dpdk",
+            library: "libdpdk",
+            package: "libdpdk-dev",
+            whole: &[
+                "rte_mempool_ring",
+                "rte_net",
+                "rte_mbuf",
+                "rte_mempool",
+                "rte_ring",
+                "rte_eal",
+                "rte_telemetry",
+                "rte_kvargs",
+            ],
+            archives: &[],
+            shared: &["bsd", "numa", "m", "dl", "pthread"],
+        },
+        Peer {
+            name: "usrsctp",
+            library: "usrsctp",
+            package: "libusrsctp-dev",
+            whole: &[],
+            archives: &["usrsctp"],
+            shared: &["pthread"],
+        },
+        Peer {
+            name: "lwip",
+            library: "lwip",
+            package: "liblwip-dev",
+            whole: &[],
+            archives: &[],
+            shared: &["lwip"],
+        },
+    ];
+
+    pub(super) fn build(cpu: &str) {
+        for peer in PEERS {
+            let name = peer.name;
+            match peer.build(cpu) {
+                Ok(version) => {
+                    println!("cargo:rustc-cfg=peer_{name}");
+                    println!("cargo:rustc-env=BENCH_{}={version}", name.to_uppercase());
+                }
+                Err(why) => println!("cargo:warning={name} is left out: {why}"),
+            }
+        }
+    }
+
+    impl Peer {
+        fn build(&self, cpu: &str) -> Result<String, String> {
+            let found = pkg_config::Config::new()
+                .cargo_metadata(false)
+                .probe(self.library)
+                .map_err(|_| format!("`apt-get install {}` brings it", self.package))?;
+            // DPDK's headers need SSE4.2.
+            let cpu = if self.name == "dpdk" && cpu == "x86-64" { "x86-64-v2" } else { cpu };
+            let mut build = cc::Build::new();
+            build.file(format!("c/{}.c", self.name)).opt_level(3).flag(format!("-march={cpu}"));
+            build.warnings(true).debug(false).force_frame_pointer(false);
+            if self.name == "dpdk" {
+                build.flag("-include").flag("rte_config.h");
+            }
+            for path in &found.include_paths {
+                build.flag("-isystem").flag(path.display().to_string());
+            }
+            build.try_compile(&format!("bench_{}", self.name)).map_err(|error| format!("{error}"))?;
+            let directory = self.archive_directory(&found.link_paths);
+            println!("cargo:rustc-link-search=native={}", directory.display());
+            self.whole
+                .iter()
+                .for_each(|it| println!("cargo:rustc-link-lib=static:+whole-archive,-bundle={it}"));
+            self.archives.iter().for_each(|it| println!("cargo:rustc-link-lib=static:-bundle={it}"));
+            self.shared.iter().for_each(|it| println!("cargo:rustc-link-lib=dylib={it}"));
+            Ok(found.version)
+        }
+
+        /// pkg-config leaves out the system's own directory: it is where Debian has the archives.
+        fn archive_directory(&self, paths: &[PathBuf]) -> PathBuf {
+            let machine = std::env::consts::ARCH;
+            paths.first().cloned().unwrap_or_else(|| format!("/usr/lib/{machine}-linux-gnu").into())
+        }
+    }
+}
