@@ -3,12 +3,18 @@
 //! # The owner
 //!
 //! One thread at a time owns a cache and allocates from its *loaded* magazine, an array used as a stack, without a
-//! lock and without a locked instruction:
+//! lock and without a locked instruction. `top` points behind the topmost object:
 //!
 //! ```text
-//! pop:  n = len;  len = n-1;          ── light barrier ──  revoked?  no → slots[n-1] is ours
-//! push: n = len;  slots[n] = object;  len = n+1;  ── light barrier ──  revoked?  no → done
+//! pop:  place = top - 1;  top = place;                        ── light barrier ──  place < low?   no → *place is ours
+//! push: place = top;      *place = object;  top = place + 1;  ── light barrier ──  top > high?    no → done
 //! ```
+//!
+//! The change is published first and checked afterwards, so that one comparison finds an empty (or full) magazine and a
+//! collector alike: `low` is the magazine's first place, `high` the one behind its last, and a collector puts both where
+//! every operation fails the check. An operation that does *settles*: it finds out under the cache's lock what became of
+//! it, and takes its change back if need be. A magazine has two places more than it has room for: a push into a full one
+//! writes the first of them, one that finds the magazine shut the second.
 //!
 //! When the loaded magazine is empty (or full) the owner takes the cache's lock and exchanges it for the *spare*
 //! one, or for one from the zone's depot.
@@ -18,20 +24,19 @@
 //! Whoever must have every free object (an exact limit, `trim`, the end of the zone) *revokes* the cache:
 //!
 //! ```text
-//! hold;  lock;  revoked = true;  unlock  ── heavy barrier ──  lock;  seen = len;  len = COLLECTED;
-//!                                                              take slots[..seen] and the spare;  unlock
+//! hold;  lock;  low = MAX;  high = 0;  unlock  ── heavy barrier ──  lock;  seen = top;  top = shut;
+//!                                                                  take the objects below seen, and the spare;  unlock
 //! ```
 //!
-//! After the barrier an owner either published its length before the collector reads it, or sees `revoked` and
-//! comes to the lock. At most one operation is then in flight, and `seen` tells what became of it: a pop that
-//! published `n-1` owns slot `n-1` unless the collector saw `n`; a push that published `n+1` still owns its object
-//! unless the collector saw `n+1`. An operation that begins after the collection finds the length `COLLECTED`,
-//! which is neither: a push takes it for full, a pop for taken.
+//! After the barrier an owner either published its change before the collector reads it, or sees the bounds and
+//! comes to the lock. At most one operation is then in flight, and `seen` tells what became of it: a pop owns the object
+//! it took unless the collector saw more; a push still owns its object unless the collector saw it. An operation that
+//! begins after the collection finds `top` at the second spare place, where no other begins.
 //!
 //! # Shut caches
 //!
-//! A collected cache stays shut, and its owner on the slow path, until the owner *reopens* it: `len = 0`, `seen`
-//! and `revoked` cleared. It does so when it has something to put there and nobody [holds](Depot::hold) the zone.
+//! A collected cache stays shut, and its owner on the slow path, until the owner *reopens* it: the magazine empty, the
+//! bounds where they belong. It does so when it has something to put there and nobody [holds](Depot::hold) the zone.
 //! While somebody does, owners of shut caches use the depot. So a collector that holds the zone and has collected
 //! every cache sees, under the depot's lock, every free object there is: that is what makes a limit exact.
 //!
@@ -46,18 +51,15 @@ use core::mem::{self, MaybeUninit};
 
 use crate::depot::{Depot, Magazine, Places, Stock};
 use crate::head::Object;
-use crate::sync::{
-    AtomicBool, AtomicU32, AtomicUsize, Guard, Mutex, Ordering, Place, heavy_barrier, light_barrier,
-};
-
-/// The length of a loaded magazine that is shut.
-const COLLECTED: u32 = u32::MAX;
+use crate::sync::{AtomicUsize, Guard, Mutex, Ordering, Place, TopPtr, heavy_barrier, light_barrier};
 
 /// What the lock of a cache protects.
 struct Side {
     spare: Magazine,
-    /// The cache is shut; this is the length that the collector found.
-    seen: Option<u32>,
+    /// The cache is shut; this is how many objects the collector found in the loaded magazine.
+    seen: Option<usize>,
+    /// The bounds are where every operation fails.
+    revoked: bool,
     mode: Mode,
 }
 
@@ -83,21 +85,25 @@ enum Way {
 ///
 /// # Invariants
 /// 1. `loaded` is used by the owner alone, or by a holder of `side`'s lock while the owner is known to stay out:
-///    the owner itself, or the collector between the heavy barrier and the end of its critical section.
-/// 2. While the cache is open, the loaded magazine's `slots[..len]` are written and hold free objects that no other
-///    list holds. When it is shut, nothing is in it.
-/// 3. `room` is the length of every magazine of this cache, and less than `COLLECTED`.
-/// 4. `seen` is `Some` exactly when the cache is shut; then `revoked` is true, and `len` is `COLLECTED` or being
-///    overwritten by the one operation that was in flight, which sets it back when it settles.
+///    the owner itself, or the collector between the heavy barrier and the end of its critical section. The owner
+///    alone changes `base`, which is that of `loaded`, and only under the lock.
+/// 2. While the cache is open, the places of the loaded magazine below `top` are written and hold free objects that no
+///    other list holds. When it is shut, nothing is in it.
+/// 3. `room` is that of every magazine of this cache; each has two places more.
+/// 4. While the cache is open, `top` is at most `room` places above `base`, but for the one operation in flight: one
+///    below `base`, or one more, until it settles. When it is shut, `top` is at the last place, or being overwritten by
+///    the operation that was in flight, which sets it back when it settles.
+/// 5. `seen` is `Some` exactly when the cache is shut; then it is revoked. While it is revoked `low` is `usize::MAX` and
+///    `high` is 0; otherwise they are the addresses of the loaded magazine's first place, and of the one behind `room`.
 #[repr(align(128))]
 pub(crate) struct Cache {
-    len: AtomicU32,
-    revoked: AtomicBool,
-    room: u32,
-    /// Base of `loaded`'s slots, kept beside the length.
-    base: UnsafeCell<*const Place<Object>>,
+    top: TopPtr<Place<Object>>,
+    low: AtomicUsize,
+    high: AtomicUsize,
     /// Objects handed out. Written by the owner alone, read by anyone.
     gets: AtomicUsize,
+    base: UnsafeCell<*mut Place<Object>>,
+    room: usize,
     loaded: UnsafeCell<Places>,
     side: Mutex<Side>,
 }
@@ -111,16 +117,16 @@ impl Cache {
     pub(crate) fn new(room: usize, locked: bool) -> Self {
         let loaded = Magazine::new(room).places;
         let base = loaded.base();
-        let room32 = u32::try_from(room).ok().filter(|&room| room < COLLECTED);
         let mode = if locked { Mode::Locked } else { Mode::Free };
         Cache {
-            len: AtomicU32::new(COLLECTED),
-            revoked: AtomicBool::new(true),
-            room: room32.expect("a magazine has less than 2^32 - 1 rounds"),
-            base: UnsafeCell::new(base),
+            top: TopPtr::new(base.wrapping_add(room + 1)),
+            low: AtomicUsize::new(usize::MAX),
+            high: AtomicUsize::new(0),
             gets: AtomicUsize::new(0),
+            base: UnsafeCell::new(base),
+            room,
             loaded: UnsafeCell::new(loaded),
-            side: Mutex::new(Side { spare: Magazine::new(room), seen: Some(0), mode }),
+            side: Mutex::new(Side { spare: Magazine::new(room), seen: Some(0), revoked: true, mode }),
         }
     }
 
@@ -130,17 +136,17 @@ impl Cache {
     /// The caller is the owner of this cache.
     #[inline(always)]
     pub(crate) unsafe fn pop(&self) -> Option<Object> {
-        let n = self.len.load(Ordering::Relaxed);
-        let left = n.checked_sub(1)?;
-        self.len.store(left, Ordering::Relaxed);
+        let place = self.top.load(Ordering::Relaxed).wrapping_sub(1);
+        self.top.store(place, Ordering::Relaxed);
         light_barrier();
-        if self.revoked.load(Ordering::Relaxed) {
-            return self.settle_pop(n);
+        if place.addr() < self.low.load(Ordering::Relaxed) {
+            // SAFETY: the owner by this function's contract.
+            return unsafe { self.settle_pop(place) };
         }
         self.count_gets(1);
-        // SAFETY: not revoked, so the collector will see `left` or less: the slot is written (invariant 2) and was
-        // published as taken; `base` is read by its owner (invariant 1).
-        Some(unsafe { (*(*self.base.get()).add(left as usize)).read() })
+        // SAFETY: not below the first place, and not revoked, so the collector will see `place` or less: it is written
+        // (invariant 2) and was published as taken.
+        Some(unsafe { (*place).read() })
     }
 
     /// Puts an object into the loaded magazine. `Err`: the slow path has to.
@@ -149,17 +155,18 @@ impl Cache {
     /// The caller is the owner of this cache, and the object is a free one of the cache's zone that it gives away.
     #[inline(always)]
     pub(crate) unsafe fn push(&self, object: Object) -> Result<(), Object> {
-        let n = self.len.load(Ordering::Relaxed);
-        if n >= self.room {
-            return Err(object);
-        }
-        // SAFETY: `n < room` (invariant 3), a slot above the length, which no collector reads; ours by invariant 1.
-        unsafe { (*(*self.base.get()).add(n as usize)).write(object) };
-        // Release pairs with the Acquire in `collect`: who sees the length sees the slot.
-        self.len.store(n + 1, Ordering::Release);
+        let place = self.top.load(Ordering::Relaxed);
+        // SAFETY: at most the first spare place, or the last if the cache is shut (invariants 3 and 4). No collector
+        // reads at or above the `top` that it saw, which was this, unless it sees what we publish next; nor ever the
+        // last place. Ours by invariant 1.
+        unsafe { (*place).write(object) };
+        let top = place.wrapping_add(1);
+        // Release pairs with the Acquire in `collect`: who sees the top sees the object below it.
+        self.top.store(top, Ordering::Release);
         light_barrier();
-        if self.revoked.load(Ordering::Relaxed) {
-            return self.settle_push(n, object);
+        if top.addr() > self.high.load(Ordering::Relaxed) {
+            // SAFETY: the owner by this function's contract.
+            return unsafe { self.settle_push(place, object) };
         }
         Ok(())
     }
@@ -176,26 +183,27 @@ impl Cache {
     /// The caller is the owner of this cache.
     #[inline]
     pub(crate) unsafe fn pop_many(&self, out: &mut [MaybeUninit<Object>]) -> usize {
-        let n = self.len.load(Ordering::Relaxed);
-        if n == COLLECTED {
+        // SAFETY: the owner by this function's contract.
+        let n = unsafe { self.filled() };
+        let wanted = out.len().min(n);
+        if wanted == 0 || n > self.room {
+            // Empty, or shut.
             return 0;
         }
-        let wanted = u32::try_from(out.len()).unwrap_or(u32::MAX).min(n);
-        if wanted == 0 {
-            return 0;
-        }
-        let left = n - wanted;
-        self.len.store(left, Ordering::Relaxed);
+        // SAFETY: as above.
+        let first = unsafe { self.place(n - wanted) };
+        self.top.store(first, Ordering::Relaxed);
         light_barrier();
-        if self.revoked.load(Ordering::Relaxed) && !self.settle_pop_many(left) {
+        // SAFETY: as above.
+        if self.is_revoked() && !unsafe { self.settle_pop_many(n - wanted) } {
             return 0;
         }
-        self.count_gets(wanted as usize);
-        for (i, slot) in out[..wanted as usize].iter_mut().enumerate() {
-            // SAFETY: as in `pop`: these slots are written and were published as taken.
-            slot.write(unsafe { (*(*self.base.get()).add(left as usize + i)).read() });
+        self.count_gets(wanted);
+        for (i, slot) in out[..wanted].iter_mut().enumerate() {
+            // SAFETY: as in `pop`: these places are written and were published as taken.
+            slot.write(unsafe { (*first.wrapping_add(i)).read() });
         }
-        wanted as usize
+        wanted
     }
 
     /// Puts as many of `objects` as there is room for into the loaded magazine, in one step. Returns how many.
@@ -204,66 +212,160 @@ impl Cache {
     /// As for [`push`](Self::push), for each object that is taken.
     #[inline]
     pub(crate) unsafe fn push_many(&self, objects: &[Object]) -> usize {
-        let n = self.len.load(Ordering::Relaxed);
-        let wanted = u32::try_from(objects.len()).unwrap_or(u32::MAX).min(self.room.saturating_sub(n));
+        // SAFETY: the owner by this function's contract.
+        let n = unsafe { self.filled() };
+        // Nothing if it is full, or shut.
+        let wanted = objects.len().min(self.room.saturating_sub(n));
         if wanted == 0 {
             return 0;
         }
-        for (i, &object) in objects[..wanted as usize].iter().enumerate() {
-            // SAFETY: as in `push`: slots above the length, below `room`.
-            unsafe { (*(*self.base.get()).add(n as usize + i)).write(object) };
+        // SAFETY: as above.
+        let first = unsafe { self.place(n) };
+        for (i, &object) in objects[..wanted].iter().enumerate() {
+            // SAFETY: as in `push`: places at and above the top, below `room`.
+            unsafe { (*first.wrapping_add(i)).write(object) };
         }
         // Release pairs with the Acquire in `collect`.
-        self.len.store(n + wanted, Ordering::Release);
+        self.top.store(first.wrapping_add(wanted), Ordering::Release);
         light_barrier();
-        if self.revoked.load(Ordering::Relaxed) && !self.settle_push_many(n) {
+        // SAFETY: as above.
+        if self.is_revoked() && !unsafe { self.settle_push_many(n) } {
             return 0;
         }
-        wanted as usize
+        wanted
     }
 
-    /// A pop that published `n - 1` and then found itself revoked.
-    #[cold]
-    fn settle_pop(&self, n: u32) -> Option<Object> {
-        if n == COLLECTED {
-            // It began after the collection. Nobody else looks at the length of a shut cache (invariant 4).
-            self.len.store(COLLECTED, Ordering::Relaxed);
-            return None;
-        }
-        if !self.settle_pop_many(n - 1) {
-            return None;
-        }
-        self.count_gets(1);
-        // SAFETY: we are the owner; slot `n - 1` was written when `n` was published, the collector did not take it,
-        // and nobody wrote to it since.
-        Some(unsafe { (*(*self.base.get()).add(n as usize - 1)).read() })
+    #[inline]
+    fn is_revoked(&self) -> bool {
+        self.high.load(Ordering::Relaxed) == 0
     }
 
-    /// A pop that published `left` and then found itself revoked: are the objects above `left` still ours?
+    /// A place of the loaded magazine.
+    ///
+    /// # Safety
+    /// The caller is the owner, or the collector within its critical section.
+    unsafe fn place(&self, i: usize) -> *mut Place<Object> {
+        // SAFETY: changed by the owner alone, under the lock (invariant 1).
+        unsafe { *self.base.get() }.wrapping_add(i)
+    }
+
+    /// Objects in the loaded magazine of an open cache, by its top.
+    ///
+    /// # Safety
+    /// As for [`place`](Self::place).
+    unsafe fn filled(&self) -> usize {
+        // Acquire pairs with the Release of pushes, for the collector.
+        let top = self.top.load(Ordering::Acquire).addr();
+        // SAFETY: by this function's contract. A pop that finds nothing puts the top below the base for a moment.
+        top.saturating_sub(unsafe { self.place(0) }.addr()) / size_of::<Place<Object>>()
+    }
+
+    /// Puts the top of an open cache above `n` objects.
+    ///
+    /// # Safety
+    /// The caller is the owner; the places below are written.
+    unsafe fn set_filled(&self, n: usize) {
+        // Release pairs with the Acquire in `filled`.
+        // SAFETY: the owner.
+        self.top.store(unsafe { self.place(n) }, Ordering::Release);
+    }
+
+    /// A pop that took what is in `place` and failed the check.
+    ///
+    /// # Safety
+    /// The caller is the owner.
     #[cold]
-    fn settle_pop_many(&self, left: u32) -> bool {
+    unsafe fn settle_pop(&self, place: *mut Place<Object>) -> Option<Object> {
+        let side = self.side.lock();
+        // SAFETY: the owner.
+        let (base, shut) = unsafe { (self.place(0), self.place(self.room + 1)) };
+        let ours = match side.seen {
+            // Not collected yet: the collector will see `place`, if there was anything to take.
+            None if place.addr() >= base.addr() => true,
+            None => {
+                self.top.store(base, Ordering::Relaxed);
+                false
+            }
+            Some(seen) => {
+                self.top.store(shut, Ordering::Relaxed);
+                // One that began at `shut` has taken nothing, nor has one that went below the base.
+                place.wrapping_add(1) != shut && place.addr() >= base.wrapping_add(seen).addr()
+            }
+        };
+        drop(side);
+        ours.then(|| {
+            self.count_gets(1);
+            // SAFETY: we are the owner; the place was written when it was below the top, the collector did not take
+            // what is in it, and nobody wrote to it since.
+            unsafe { (*place).read() }
+        })
+    }
+
+    /// A pop of several that published `left` and then found itself revoked: are the objects above `left` still ours?
+    ///
+    /// # Safety
+    /// The caller is the owner.
+    #[cold]
+    unsafe fn settle_pop_many(&self, left: usize) -> bool {
         let side = self.side.lock();
         // Not collected yet: the collector will see `left`.
         let Some(seen) = side.seen else { return true };
-        self.len.store(COLLECTED, Ordering::Relaxed);
+        // SAFETY: the owner.
+        self.top.store(unsafe { self.place(self.room + 1) }, Ordering::Relaxed);
         seen <= left
     }
 
-    /// A push that published `n + 1` and then found itself revoked.
+    /// A push that wrote to `place` and failed the check.
+    ///
+    /// # Safety
+    /// The caller is the owner.
     #[cold]
-    fn settle_push(&self, n: u32, object: Object) -> Result<(), Object> {
-        if self.settle_push_many(n) { Ok(()) } else { Err(object) }
+    unsafe fn settle_push(&self, place: *mut Place<Object>, object: Object) -> Result<(), Object> {
+        let side = self.side.lock();
+        // SAFETY: the owner.
+        let (behind, shut) = unsafe { (self.place(self.room), self.place(self.room + 1)) };
+        let taken = match side.seen {
+            // Not collected yet: the collector will see what we published, if there was room for it.
+            None if place != behind => true,
+            None => {
+                self.top.store(behind, Ordering::Release);
+                false
+            }
+            Some(seen) => {
+                self.top.store(shut, Ordering::Relaxed);
+                // SAFETY: the owner. One that began after the collection wrote to a place that nobody sees.
+                place.addr() < unsafe { self.place(seen) }.addr()
+            }
+        };
+        if taken { Ok(()) } else { Err(object) }
     }
 
-    /// A push that published more than `n` and then found itself revoked: does the cache have the objects, or had
-    /// it them?
+    /// A push of several that published more than `n` and then found itself revoked: does the cache have the objects,
+    /// or had it them?
+    ///
+    /// # Safety
+    /// The caller is the owner.
     #[cold]
-    fn settle_push_many(&self, n: u32) -> bool {
+    unsafe fn settle_push_many(&self, n: usize) -> bool {
         let side = self.side.lock();
         // Not collected yet: the collector will see what we published.
         let Some(seen) = side.seen else { return true };
-        self.len.store(COLLECTED, Ordering::Relaxed);
+        // SAFETY: the owner.
+        self.top.store(unsafe { self.place(self.room + 1) }, Ordering::Relaxed);
         seen > n
+    }
+
+    /// Puts the bounds where the loaded magazine has its ends, unless a collector wants every operation to fail.
+    ///
+    /// # Safety
+    /// The caller is the owner and holds the lock.
+    unsafe fn set_bounds(&self, side: &Side) {
+        if !side.revoked {
+            // SAFETY: the owner.
+            let (low, high) = unsafe { (self.place(0).addr(), self.place(self.room).addr()) };
+            self.low.store(low, Ordering::Relaxed);
+            self.high.store(high, Ordering::Relaxed);
+        }
     }
 
     fn way(side: &Side, depot: &Depot) -> Way {
@@ -275,11 +377,18 @@ impl Cache {
         }
     }
 
-    /// Owner, under the lock, when the way is `Loaded`: makes the loaded magazine usable again after a collection.
-    fn reopen(&self, side: &mut Side) {
+    /// Makes the loaded magazine usable again after a collection.
+    ///
+    /// # Safety
+    /// The caller is the owner, holds the lock, and the way is `Loaded`.
+    unsafe fn reopen(&self, side: &mut Side) {
         if side.seen.take().is_some() {
-            self.len.store(0, Ordering::Relaxed);
-            self.revoked.store(false, Ordering::Relaxed);
+            side.revoked = false;
+            // SAFETY: the owner, holding the lock.
+            unsafe {
+                self.set_filled(0);
+                self.set_bounds(side);
+            }
         }
     }
 
@@ -302,16 +411,17 @@ impl Cache {
             }
         }
         if let Way::Loaded = way {
-            self.reopen(&mut side);
-            if self.len.load(Ordering::Relaxed) == 0 {
-                // SAFETY: the owner, holding the lock (invariant 1).
-                unsafe { self.exchange(&mut side.spare) };
-            }
-            let left = self.len.load(Ordering::Relaxed) - 1;
-            self.len.store(left, Ordering::Relaxed);
-            self.count_gets(1);
-            // SAFETY: the owner, holding the lock; the slot was below the length (invariant 2).
-            return Ok(unsafe { (*(*self.base.get()).add(left as usize)).read() });
+            // SAFETY: the owner, holding the lock (invariant 1); the place was below the top (invariant 2).
+            return Ok(unsafe {
+                self.reopen(&mut side);
+                if self.filled() == 0 {
+                    self.exchange(&mut side);
+                }
+                let left = self.filled() - 1;
+                self.set_filled(left);
+                self.count_gets(1);
+                (*self.place(left)).read()
+            });
         }
         self.got(side.spare.pop()).ok_or_else(|| depot.stock.lock())
     }
@@ -332,21 +442,21 @@ impl Cache {
             return Err(object);
         }
         if let Way::Loaded = way {
-            self.reopen(&mut side);
-            if self.len.load(Ordering::Relaxed) == self.room && side.spare.is_full() {
-                depot.stock.lock().empty_for(&mut side.spare);
-            }
-            if self.len.load(Ordering::Relaxed) == self.room && side.spare.is_empty() {
-                // SAFETY: the owner, holding the lock (invariant 1).
-                unsafe { self.exchange(&mut side.spare) };
-            }
-            let n = self.len.load(Ordering::Relaxed);
-            if n < self.room {
-                // SAFETY: the owner, holding the lock; a slot above the length.
-                unsafe { (*(*self.base.get()).add(n as usize)).write(object) };
-                // Release pairs with the Acquire in `collect`.
-                self.len.store(n + 1, Ordering::Release);
-                return Ok(());
+            // SAFETY: the owner, holding the lock (invariant 1); a place at the top.
+            unsafe {
+                self.reopen(&mut side);
+                if self.filled() == self.room && side.spare.is_full() {
+                    depot.stock.lock().empty_for(&mut side.spare);
+                }
+                if self.filled() == self.room && side.spare.is_empty() {
+                    self.exchange(&mut side);
+                }
+                let n = self.filled();
+                if n < self.room {
+                    (*self.place(n)).write(object);
+                    self.set_filled(n + 1);
+                    return Ok(());
+                }
             }
             // The spare holds part of a magazine: it was stocked from the depot's loose objects. Add to it.
         } else if side.spare.is_full() {
@@ -360,26 +470,29 @@ impl Cache {
     ///
     /// # Safety
     /// The caller is the owner, holds the lock, and the cache is open.
-    unsafe fn exchange(&self, spare: &mut Magazine) {
-        // SAFETY: exclusive by this function's contract (invariant 1).
-        let loaded = unsafe { &mut *self.loaded.get() };
-        mem::swap(loaded, &mut spare.places);
-        // SAFETY: as above; the new base is that of the magazine just loaded.
-        unsafe { *self.base.get() = loaded.base() };
-        let n = self.len.load(Ordering::Relaxed) as usize;
-        // Release pairs with the Acquire in `collect`.
-        self.len.store(spare.len as u32, Ordering::Release);
-        spare.len = n;
+    unsafe fn exchange(&self, side: &mut Side) {
+        // SAFETY: exclusive by this function's contract (invariant 1). The new base is that of the magazine just loaded.
+        unsafe {
+            let n = self.filled();
+            let loaded = &mut *self.loaded.get();
+            mem::swap(loaded, &mut side.spare.places);
+            *self.base.get() = loaded.base();
+            self.set_filled(side.spare.len);
+            side.spare.len = n;
+            self.set_bounds(side);
+        }
     }
 
     /// First step of a collection, with the zone held: keeps the owner off the fast path. Returns whether a
     /// [`heavy_barrier`] has to follow before [`collect`](Self::collect).
     fn revoke(&self) -> bool {
-        let side = self.side.lock();
+        let mut side = self.side.lock();
         if side.seen.is_some() {
             return false;
         }
-        self.revoked.store(true, Ordering::Relaxed);
+        side.revoked = true;
+        self.low.store(usize::MAX, Ordering::Relaxed);
+        self.high.store(0, Ordering::Relaxed);
         true
     }
 
@@ -388,16 +501,15 @@ impl Cache {
         let mut side = self.side.lock();
         if side.seen.is_none() {
             // It was open at the first step too, for nobody reopens a cache while the zone is held.
-            debug_assert!(self.revoked.load(Ordering::Relaxed));
-            // Acquire pairs with the Release in `push`.
-            let seen = self.len.load(Ordering::Acquire);
-            self.len.store(COLLECTED, Ordering::Relaxed);
-            for i in 0..seen as usize {
-                // SAFETY: after the barrier the owner comes to the lock, which we hold, so the loaded magazine is
-                // ours (invariant 1) and holds `seen` objects (invariant 2).
-                out.push(unsafe { (*(*self.base.get()).add(i)).read() });
+            debug_assert!(side.revoked);
+            // SAFETY: after the barrier the owner comes to the lock, which we hold, so the loaded magazine is ours
+            // (invariant 1) and holds `seen` objects (invariant 2).
+            unsafe {
+                let seen = self.filled();
+                self.top.store(self.place(self.room + 1), Ordering::Relaxed);
+                out.extend((0..seen).map(|i| (*self.place(i)).read()));
+                side.seen = Some(seen);
             }
-            side.seen = Some(seen);
         }
         while let Some(object) = side.spare.pop() {
             out.push(object);
@@ -418,19 +530,20 @@ impl Cache {
             stock.loose.push(object);
         }
         if side.seen.is_none() {
-            for i in 0..self.len.load(Ordering::Relaxed) as usize {
-                // SAFETY: the owner, holding the lock; below the length (invariant 2).
-                stock.loose.push(unsafe { (*(*self.base.get()).add(i)).read() });
+            // SAFETY: the owner, holding the lock; below the top (invariant 2).
+            unsafe {
+                stock.loose.extend((0..self.filled()).map(|i| (*self.place(i)).read()));
+                self.set_filled(0);
             }
-            self.len.store(0, Ordering::Relaxed);
         }
     }
 
     /// Objects in both magazines: exact when the owner is quiet.
     pub(crate) fn cached(&self) -> usize {
         let side = self.side.lock();
-        let loaded = if side.seen.is_none() { self.len.load(Ordering::Relaxed) as usize } else { 0 };
-        loaded + side.spare.len
+        // SAFETY: `base` changes under the lock alone, which is held; nothing else of the magazine is touched.
+        let loaded = if side.seen.is_none() { unsafe { self.filled() } } else { 0 };
+        loaded.min(self.room) + side.spare.len
     }
 
     /// Objects handed out so far.

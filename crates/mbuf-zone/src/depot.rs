@@ -9,6 +9,9 @@ use crate::back::Spare;
 use crate::head::Object;
 use crate::sync::{AtomicUsize, Mutex, Ordering, Place};
 
+/// Places behind those that a magazine has room for: see `cache.rs`.
+const SPARE_PLACES: usize = 2;
+
 /// The array of a magazine. Owned by address, so that moving a magazine leaves pointers into it good.
 ///
 /// # Invariants
@@ -22,12 +25,12 @@ unsafe impl Sync for Places {}
 
 impl Places {
     fn new(size: usize) -> Self {
-        let places: Box<[_]> = (0..size).map(|_| Place::new()).collect();
+        let places: Box<[_]> = (0..size + SPARE_PLACES).map(|_| Place::new()).collect();
         // SAFETY: a box is not null.
         Places(unsafe { NonNull::new_unchecked(Box::into_raw(places)) })
     }
 
-    pub(crate) fn base(&self) -> *const Place<Object> {
+    pub(crate) fn base(&self) -> *mut Place<Object> {
         self.0.as_ptr().cast()
     }
 
@@ -64,7 +67,7 @@ impl Magazine {
     }
 
     pub(crate) fn capacity(&self) -> usize {
-        self.places.0.len()
+        self.places.0.len() - SPARE_PLACES
     }
 
     pub(crate) fn is_full(&self) -> bool {

@@ -2,8 +2,8 @@
 //!
 //! # The asymmetric barrier
 //!
-//! The owner of a cache publishes its new length and then looks at the `revoked` flag; the collector raises the
-//! flag and then reads the length (see `cache.rs`). Each needs its store to be visible before its load. The
+//! The owner of a cache publishes its new top and then looks at the bounds; the collector changes the
+//! bounds and then reads the top (see `cache.rs`). Each needs its store to be visible before its load. The
 //! owner runs on every allocation and every free, the collector hardly ever, so the whole cost is put on the
 //! collector: [`light_barrier`] is for the compiler only, and [`heavy_barrier`] makes every running thread of
 //! the process execute a full fence (`membarrier(2)`). Where that system call is missing, caches are locked
@@ -12,10 +12,10 @@
 //! See `docs/design/0003-thread-caches.md`.
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
+pub(crate) use loom::sync::atomic::{AtomicPtr as TopPtr, AtomicUsize, Ordering, fence};
 
 #[cfg(not(loom))]
-pub(crate) use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+pub(crate) use core::sync::atomic::{AtomicPtr as TopPtr, AtomicUsize, Ordering};
 
 /// Never loom's: it lies in slots, which come zeroed from a page source and are never dropped.
 pub(crate) use core::sync::atomic::AtomicPtr;

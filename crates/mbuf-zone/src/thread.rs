@@ -26,18 +26,23 @@ mod imp {
     use crate::cache::Cache;
     use alloc::vec::Vec;
     use std::cell::{Cell, RefCell};
-    use std::ptr;
+    use std::ptr::{self, NonNull};
 
     /// # Invariants
-    /// 1. `cache` is null, or this thread owns it, it belongs to `zone`, and the thread's list holds both.
+    /// 1. `zone` is [`NOBODY`], or this thread owns `cache`, which belongs to `zone`, and the thread's list holds both.
     struct Lane {
         zone: Cell<*const Core>,
-        cache: Cell<*const Cache>,
+        cache: Cell<NonNull<Cache>>,
     }
+
+    /// No zone's address, and no object's home: those are aligned, but for a mark in the lowest bit.
+    const NOBODY: *const Core = ptr::without_provenance(2);
+
+    const _: () = assert!(align_of::<Core>() > 2);
 
     thread_local! {
         static HOT: [Lane; LANES] = const {
-            [const { Lane { zone: Cell::new(ptr::null()), cache: Cell::new(ptr::null()) } }; LANES]
+            [const { Lane { zone: Cell::new(NOBODY), cache: Cell::new(NonNull::dangling()) } }; LANES]
         };
         static MINE: RefCell<Mine> = const { RefCell::new(Mine { entries: Vec::new(), sweep_at: SWEEP_FIRST }) };
     }
@@ -100,8 +105,7 @@ mod imp {
     fn clear_lanes() {
         HOT.with(|lanes| {
             for lane in lanes {
-                lane.zone.set(ptr::null());
-                lane.cache.set(ptr::null());
+                lane.zone.set(NOBODY);
             }
         });
     }
@@ -111,13 +115,12 @@ mod imp {
         const { assert!(LANE < LANES, "no such lane") };
         HOT.with(|lanes| {
             let lane = &lanes[LANE];
-            if ptr::eq(lane.zone.get(), zone) && !zone.is_null() {
-                // SAFETY: the zone is not null, so the cache is live and ours (invariant 1). It lives until the lane
-                // is cleared; callers use it at once.
-                Some(unsafe { &*lane.cache.get() })
-            } else {
-                None
+            if !ptr::eq(lane.zone.get(), zone) {
+                return None;
             }
+            // SAFETY: the address is that of a zone, so the cache is live and ours (invariant 1). It lives until the
+            // lane is cleared; callers use it at once.
+            Some(unsafe { lane.cache.get().as_ref() })
         })
     }
 
@@ -142,7 +145,7 @@ mod imp {
         let cache = found.ok().flatten()?;
         HOT.with(|lanes| {
             lanes[LANE].zone.set(Arc::as_ptr(core));
-            lanes[LANE].cache.set(Arc::as_ptr(&cache));
+            lanes[LANE].cache.set(NonNull::from(&*cache));
         });
         // After the lane was set: what is dropped here may change list and lanes.
         forget(gone);
@@ -157,8 +160,7 @@ mod imp {
         HOT.with(|lanes| {
             for lane in lanes {
                 if gone.iter().any(|(core, _)| ptr::eq(Arc::as_ptr(core), lane.zone.get())) {
-                    lane.zone.set(ptr::null());
-                    lane.cache.set(ptr::null());
+                    lane.zone.set(NOBODY);
                 }
             }
         });

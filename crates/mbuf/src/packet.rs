@@ -25,10 +25,9 @@ impl<H: Head> MbufChain<H> {
     #[doc(alias = "m_gethdr")]
     #[doc(alias = "MGET")]
     #[doc(alias = "MGETHDR")]
+    #[inline]
     pub fn new(pool: &Pool) -> Result<Self, AllocError> {
-        let mut mbuf = pool.shared().inline(H::HEADER)?;
-        mbuf.place(pool.shared().tuning.room.link());
-        Ok(Self::from_fresh(mbuf))
+        pool.shared().plain(H::HEADER).map(Self::from_fresh)
     }
 
     /// An empty one with storage of a class: [`Class::size`] bytes less the headroom.

@@ -320,6 +320,8 @@ fn an_explicit_cache_gives_and_takes_packets_like_any_other() {
         assert!(cache.with_cluster().is_err());
         let small: Vec<Packet> = (0..10).map(|_| cache.new_packet().unwrap()).collect();
         assert!(cache.new_packet().is_err() && Packet::new(&pool).is_err());
+        // Room in front as in a packet from the pool.
+        assert!(small.iter().all(|packet| packet.headroom() == 16));
         for packet in packets {
             let copy = packet.share();
             cache.free(packet);

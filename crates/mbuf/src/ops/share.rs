@@ -50,7 +50,7 @@ impl<H: Head> MbufChain<H> {
 
     #[inline]
     fn share_part(&self, start: usize, len: usize) -> Result<Self, OpError> {
-        let copy = if self.is_single() && len > 0 && self.first().kind() != StorageKind::Inline {
+        let copy = if len > 0 && self.is_single() && self.first().has_storage() {
             self.share_single(start, len)
         } else {
             self.share_segments(start, len)
@@ -61,7 +61,7 @@ impl<H: Head> MbufChain<H> {
     /// A part of a chain whose one segment has storage.
     #[inline]
     fn share_single(&self, start: usize, len: usize) -> Result<Self, OpError> {
-        self.like(self.shared().inline(H::HEADER)?.show(self.first(), start..start + len)?)
+        self.like(self.shared().showing(H::HEADER, self.first(), start..start + len)?)
     }
 
     fn share_segments(&self, start: usize, len: usize) -> Result<Self, OpError> {
@@ -81,7 +81,7 @@ impl<H: Head> MbufChain<H> {
                     _ => usize::MAX,
                 };
                 let end = part.end.min(part.start.saturating_add(most));
-                run.push_back(shared.inline(header)?.show(seg, part.start..end)?);
+                run.push_back(shared.showing(header, seg, part.start..end)?);
                 part.start = end;
             }
         }

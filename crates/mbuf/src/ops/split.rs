@@ -94,10 +94,9 @@ impl<H: Head> MbufChain<H> {
             return Ok(Border::Between);
         }
         let mbuf = match seg.kind() {
-            StorageKind::Inline => contiguous_soft(shared, header, part.len())?,
-            _ => shared.inline(header)?,
+            StorageKind::Inline => contiguous_soft(shared, header, part.len())?.copy_of(seg, part)?,
+            _ => shared.showing(header, seg, part)?,
         };
-        let mbuf = mbuf.show(seg, part)?;
         Ok(if within { Border::Within(mbuf) } else { Border::Replaced(mbuf) })
     }
 

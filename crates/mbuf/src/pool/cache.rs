@@ -57,7 +57,7 @@ impl PoolCache {
     /// [`AllocError`], when all mbufs are in use.
     #[inline]
     pub fn new_packet(&mut self) -> Result<Packet, AllocError> {
-        self.zones.inline(self.pool.shared()).map(MbufChain::from_fresh)
+        self.zones.plain(self.pool.shared()).map(MbufChain::from_fresh)
     }
 
     /// Frees a packet into this cache as far as it is simple and the pool's; otherwise as dropping it does.

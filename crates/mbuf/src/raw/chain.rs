@@ -121,6 +121,7 @@ unsafe fn free_chain(first: NonNull<RawMbuf>) {
 ///
 /// # Safety
 /// `first` is null or the first of a list that is owned and never used again.
+#[inline(never)]
 unsafe fn free_list(first: *mut RawMbuf) {
     /// Goes on with the rest when the destructor of a tag or an owner panics.
     struct Rest(*mut RawMbuf);

@@ -163,6 +163,12 @@ impl RawMbuf {
         StorageKind::from_bits((self.flags.get() & flag::KIND_MASK) >> flag::KIND_SHIFT)
     }
 
+    /// Whether the bytes are in storage, not inline.
+    #[inline]
+    pub(crate) fn has_storage(&self) -> bool {
+        !self.storage.get().is_null()
+    }
+
     fn storage(&self) -> Option<&Storage> {
         // SAFETY: null, or live by invariant 3.
         unsafe { self.storage.get().as_ref() }
@@ -235,9 +241,15 @@ impl RawMbuf {
     /// record only if the last byte is among them.
     #[inline]
     pub(crate) fn flags_up_to(&self, end: usize) -> u16 {
+        (self.told_up_to(end) >> flag::USER_SHIFT) as u16
+    }
+
+    /// The same, where they stand.
+    #[inline]
+    fn told_up_to(&self, end: usize) -> u32 {
         let packet = if self.has(flag::PKTHDR) { flag::PACKET_MASK } else { 0 };
         let behind = if end < self.len() { flag::END } else { 0 };
-        ((self.flags.get() & !packet & !behind) >> flag::USER_SHIFT) as u16
+        self.flags.get() & flag::USER_MASK & !packet & !behind
     }
 
     fn packet_flags(&self) -> u32 {
@@ -270,6 +282,7 @@ impl RawMbuf {
     }
 
     /// The pool the mbuf came from.
+    #[inline]
     pub(crate) fn shared(&self) -> &Shared {
         // SAFETY: the zones of a pool have its `Shared` as user pointer, and an object that is out keeps it alive.
         unsafe { &*self.head.user().cast::<Shared>() }
@@ -402,24 +415,25 @@ impl Mbuf {
         Edit { mbuf: self.0, _of: PhantomData }
     }
 
-    /// An empty mbuf with inline storage of an object of the mbuf zone.
+    /// An empty mbuf with inline storage of an object of the mbuf zone, `headroom` bytes in front.
     ///
     /// # Safety
-    /// The object is one of the pool's mbuf zone, at rest, and nobody else's.
-    #[inline]
-    pub(super) unsafe fn plain(object: Object, header: bool) -> Self {
+    /// The object is one of the pool's mbuf zone, at rest, and nobody else's. `headroom` is at most [`MHLEN`].
+    #[inline(always)]
+    pub(super) unsafe fn plain(object: Object, header: bool, headroom: usize) -> Self {
+        debug_assert!(headroom <= MHLEN);
         let mbuf = object.as_ptr::<RawMbuf>();
         let (offset, flags) = if header {
             (HEADER_OFFSET, flag::PKTHDR | flag::FRESH | flag::TAIL_OWNER | TYPE_DATA)
         } else {
             (PLAIN_OFFSET, flag::TAIL_OWNER | TYPE_DATA)
         };
-        // SAFETY: ours, and at rest; the inline area is `MSIZE - offset` bytes from `offset`.
+        // SAFETY: ours, and at rest; the inline area is `MSIZE - offset` bytes from `offset`, at least `MHLEN`.
         unsafe {
             let raw = mbuf.as_ref();
             let buf = mbuf.cast::<u8>().as_ptr().add(offset);
             raw.buf.set(buf);
-            raw.data.set(buf);
+            raw.data.set(buf.add(headroom));
             raw.cap.set((MSIZE - offset) as u32);
             raw.len.set(0);
             raw.flags.set(flags);
@@ -511,34 +525,56 @@ impl Mbuf {
         }
     }
 
-    /// Makes this empty mbuf show a part of another's window: storage is shared, then this must be inline; inline
-    /// data is copied, and has to fit.
-    pub(crate) fn show(mut self, from: &RawMbuf, part: Range<usize>) -> Result<Self, OpError> {
+    /// An mbuf that shows a part of another's window, of an object of the mbuf zone: storage is shared; inline data is
+    /// copied, and has to fit.
+    ///
+    /// # Safety
+    /// The object is one of the pool's mbuf zone, at rest, and nobody else's.
+    #[inline]
+    pub(super) unsafe fn showing(
+        object: Object,
+        header: bool,
+        from: &RawMbuf,
+        part: Range<usize>,
+    ) -> Result<Self, OpError> {
         debug_assert!(part.start < part.end && part.end <= from.len());
-        let len = part.end - part.start;
-        match from.storage() {
-            None => {
-                let max = self.capacity();
-                let place = self.edit().grow_back(len).ok_or(OpError::TooLong { len, max })?;
-                place.copy_from_slice(&from.bytes()[part.clone()]);
-            }
-            Some(storage) => {
-                if !storage.refs.acquire() {
-                    return Err(OpError::TooManySharers);
-                }
-                from.head.mark();
-                // Not by way of the reference: the pointer has to reach all of the storage, for whoever frees it.
-                // SAFETY: not null, as there is storage; the count just acquired is given away; the kind is that of
-                // a holder.
-                unsafe { self.hold(NonNull::new_unchecked(from.storage.get()), from.kind()) };
-                // SAFETY: a part of the other's window, so inside of the storage.
-                self.data.set(unsafe { from.data.get().add(part.start) });
-                self.len.set(len as u32);
-                self.flags.set(self.flags.get() & !flag::TAIL_OWNER | from.flags.get() & flag::READ_ONLY);
-            }
+        let Some(storage) = from.storage() else {
+            // SAFETY: by this function's contract.
+            return unsafe { Self::plain(object, header, 0) }.copy_of(from, part);
+        };
+        if !storage.refs.acquire() {
+            // SAFETY: an object of the mbuf zone that was not used.
+            unsafe { put(object, false) };
+            return Err(OpError::TooManySharers);
         }
-        let told = u32::from(from.flags_up_to(part.end)) << flag::USER_SHIFT;
-        self.flags.set(self.flags.get() & !flag::USER_MASK | told);
+        from.head.mark();
+        let mbuf = object.as_ptr::<RawMbuf>();
+        // SAFETY: ours. The count just acquired is this mbuf's; the window is a part of the other's, so inside of the
+        // storage. The pointer to it is not made of the reference: it has to reach all of the storage, for whoever frees
+        // it.
+        unsafe {
+            let raw = mbuf.as_ref();
+            raw.head.mark();
+            raw.storage.set(from.storage.get());
+            raw.buf.set(from.buf.get());
+            raw.cap.set(from.cap.get());
+            raw.data.set(from.data.get().add(part.start));
+            raw.len.set((part.end - part.start) as u32);
+            let header = if header { flag::PKTHDR | flag::FRESH } else { 0 };
+            let same = from.flags.get() & (flag::KIND_MASK | flag::READ_ONLY);
+            raw.flags.set(header | same | from.told_up_to(part.end) | TYPE_DATA);
+        }
+        let mut mbuf = Mbuf(mbuf);
+        mbuf.edit().set_type(from.type_bits());
+        Ok(mbuf)
+    }
+
+    /// Copies a part of another's window into this empty mbuf, where it has to fit.
+    pub(crate) fn copy_of(mut self, from: &RawMbuf, part: Range<usize>) -> Result<Self, OpError> {
+        let (len, max) = (part.end - part.start, self.capacity());
+        let place = self.edit().grow_back(len).ok_or(OpError::TooLong { len, max })?;
+        place.copy_from_slice(&from.bytes()[part.clone()]);
+        self.flags.set(self.flags.get() & !flag::USER_MASK | from.told_up_to(part.end));
         self.edit().set_type(from.type_bits());
         Ok(self)
     }
@@ -627,10 +663,22 @@ impl Mbuf {
     /// Makes the header of this mbuf, which is a packet alone, a copy of another's.
     #[inline]
     pub(super) fn copy_header(&mut self, from: &RawMbuf) -> Result<(), OpError> {
-        let header = from.copied_header().ok_or(OpError::Tag)?;
-        let (len, tail) = (self.len.get(), self.0.as_ptr());
-        self.set_header(PacketHeader { len, tail, ..header });
+        debug_assert!(self.has(flag::PKTHDR | flag::FRESH));
+        let source = from.header();
+        let tags = if source.tags.is_some() { self.copied_tags(source)? } else { TagList::EMPTY };
+        let header =
+            PacketHeader { len: self.len.get(), flags: 0, tail: self.0.as_ptr(), tags, meta: source.meta };
+        // SAFETY: the header's place in our own mbuf; what was there is not a header (`FRESH`).
+        unsafe { self.header_place().write(header) };
+        self.flags.set(self.flags.get() & !flag::FRESH | from.packet_flags());
         Ok(())
+    }
+
+    #[cold]
+    fn copied_tags(&self, from: &PacketHeader) -> Result<TagList, OpError> {
+        let tags = from.tags.copy().ok_or(OpError::Tag)?;
+        self.head.mark();
+        Ok(tags)
     }
 
     /// Puts the empty window `offset` bytes into the storage.
@@ -861,7 +909,7 @@ impl<'a> Edit<'a> {
 ///
 /// # Safety
 /// The mbuf is nobody else's, linked to nothing, and never used again.
-#[inline]
+#[inline(always)]
 pub(super) unsafe fn free(mbuf: NonNull<RawMbuf>) {
     // SAFETY: ours. Unmarked, it is at rest but for the window.
     unsafe {
@@ -899,36 +947,72 @@ pub(super) unsafe fn try_free_packet(mbuf: NonNull<RawMbuf>) -> bool {
 }
 
 /// # Safety
-/// As for [`free`].
+/// As for [`free`]; the mbuf is marked.
 unsafe fn free_marked(mbuf: NonNull<RawMbuf>) {
     // SAFETY: ours.
     let raw = unsafe { mbuf.as_ref() };
+    if raw.flags.get() & flag::TYPE_MASK != TYPE_DATA {
+        // SAFETY: ours.
+        unsafe { Edit::new(mbuf) }.set_type(MbufType::Data as u8);
+    }
+    if raw.flags.get() & (flag::PKTHDR | flag::FRESH) == flag::PKTHDR && raw.header().tags.is_some() {
+        // SAFETY: ours.
+        return unsafe { free_tagged(mbuf) };
+    }
+    // SAFETY: ours, untagged.
+    unsafe { free_untagged(mbuf) };
+}
+
+/// # Safety
+/// As for [`free`]; the mbuf has a header with tags.
+#[cold]
+unsafe fn free_tagged(mbuf: NonNull<RawMbuf>) {
+    // SAFETY: ours; the header is initialised (invariant 6), and never read again: a free mbuf's is none. The tags are
+    // dropped last: they may run the user's code.
+    unsafe {
+        let _tags = (&raw const (*mbuf.as_ref().header_place()).tags).read();
+        free_untagged(mbuf);
+    }
+}
+
+/// # Safety
+/// As for [`free`]; the mbuf has no tags that were not taken, and its type is data.
+#[inline(always)]
+unsafe fn free_untagged(mbuf: NonNull<RawMbuf>) {
+    // SAFETY: ours.
+    let raw = unsafe { mbuf.as_ref() };
     let object = Object::new(mbuf.cast());
-    let mut owned = ManuallyDrop::new(Mbuf(mbuf));
-    // Dropped last: tags may run the user's code.
-    let _tags = if raw.has(flag::PKTHDR) { owned.take_header().tags } else { TagList::EMPTY };
     let (storage, kind) = (NonNull::new(raw.storage.get()), raw.kind());
-    let paired = raw.has(flag::PAIRED | flag::TYPE_MASK & !TYPE_DATA) && {
-        // Here, so that one test does for most.
-        owned.edit().set_type(MbufType::Data as u8);
-        raw.has(flag::PAIRED)
-    };
-    if let Some(storage) = storage.filter(|_| paired && kind == StorageKind::Cluster(Class::Cluster)) {
-        // SAFETY: held by invariant 3.
-        if unsafe { storage.as_ref() }.refs.is_unique() {
-            raw.head.unmark();
-            // SAFETY: at rest but for the window: it holds a 2 KiB cluster alone.
-            return unsafe { put(object, true) };
-        }
+    if raw.has(flag::PAIRED) {
+        // SAFETY: by this function's contract.
+        return unsafe { free_paired(raw, object, storage, kind) };
     }
     raw.storage.set(ptr::null_mut());
     raw.head.unmark();
     // Let go of when the mbuf is home: the storage's owner may run the user's code.
     let _storage = Released(storage, kind);
-    if !paired {
-        // SAFETY: at rest: without storage.
-        return unsafe { put(object, false) };
+    // SAFETY: at rest: without storage.
+    unsafe { put(object, false) };
+}
+
+/// Frees a marked mbuf of the packet zone: with its cluster if it holds one alone, or with another one if there is one.
+///
+/// # Safety
+/// As for [`free`]. The storage is the mbuf's, of that kind.
+#[inline(never)]
+unsafe fn free_paired(raw: &RawMbuf, object: Object, storage: Option<NonNull<Storage>>, kind: StorageKind) {
+    if let Some(storage) = storage
+        && kind == StorageKind::Cluster(Class::Cluster)
+        // SAFETY: held by invariant 3.
+        && unsafe { storage.as_ref() }.refs.is_unique()
+    {
+        raw.head.unmark();
+        // SAFETY: at rest but for the window: it holds a 2 KiB cluster alone.
+        return unsafe { put(object, true) };
     }
+    raw.storage.set(ptr::null_mut());
+    raw.head.unmark();
+    let _storage = Released(storage, kind);
     let bare = Bare(object);
     // May panic, if the page source does.
     let Some(cluster) = raw.shared().spare_cluster() else { return };

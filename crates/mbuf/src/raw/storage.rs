@@ -89,13 +89,21 @@ impl Storage {
 ///
 /// # Safety
 /// The caller is one holder of `storage`, of that kind, and never uses it again.
+#[inline]
 pub(super) unsafe fn release(storage: NonNull<Storage>, kind: StorageKind) {
-    // SAFETY: a holder keeps the storage live.
-    if !unsafe { storage.as_ref() }.refs.release() {
-        return;
+    // SAFETY: a holder keeps the storage live; the last one gives it away.
+    unsafe {
+        if storage.as_ref().refs.release() {
+            give_away(storage, kind);
+        }
     }
+}
+
+/// # Safety
+/// The caller was the last holder of `storage`, of that kind.
+unsafe fn give_away(storage: NonNull<Storage>, kind: StorageKind) {
     let object = Object::new(storage.cast());
-    // SAFETY: the last holder gives the storage away.
+    // SAFETY: nobody else has it.
     unsafe {
         match kind {
             StorageKind::Inline => {}

@@ -19,6 +19,7 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use core::alloc::Layout;
 use core::mem;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 use mbuf_zone::PageSource;
@@ -281,13 +282,33 @@ impl Shared {
         error
     }
 
-    /// An empty mbuf with inline storage (`m_get`, `m_gethdr`).
+    /// An empty mbuf with inline storage, all of it tailroom.
     #[inline]
     pub(crate) fn inline(&self, header: bool) -> Result<Mbuf, AllocError> {
         match self.mbufs.get::<{ lane::MBUF }>() {
             // SAFETY: an object of the mbuf zone, at rest, just handed out.
-            Ok(object) => Ok(unsafe { Mbuf::plain(object, header) }),
+            Ok(object) => Ok(unsafe { Mbuf::plain(object, header, 0) }),
             Err(cause) => Err(self.dry(Resource::Mbuf, cause)),
+        }
+    }
+
+    /// An empty mbuf with inline storage behind the usual headroom (`m_get`, `m_gethdr`).
+    #[inline(always)]
+    pub(crate) fn plain(&self, header: bool) -> Result<Mbuf, AllocError> {
+        match self.mbufs.get::<{ lane::MBUF }>() {
+            // SAFETY: an object of the mbuf zone, at rest, just handed out; the headroom fits (`Room`, invariant 2).
+            Ok(object) => Ok(unsafe { Mbuf::plain(object, header, self.tuning.room.link()) }),
+            Err(cause) => Err(self.dry(Resource::Mbuf, cause)),
+        }
+    }
+
+    /// An mbuf that shows a part of another's window: shared storage, or a copy of inline data, which has to fit.
+    #[inline]
+    pub(crate) fn showing(&self, header: bool, from: &RawMbuf, part: Range<usize>) -> Result<Mbuf, OpError> {
+        match self.mbufs.get::<{ lane::MBUF }>() {
+            // SAFETY: an object of the mbuf zone, at rest, just handed out.
+            Ok(object) => unsafe { Mbuf::showing(object, header, from, part) },
+            Err(cause) => Err(self.dry(Resource::Mbuf, cause).into()),
         }
     }
 
@@ -399,10 +420,10 @@ impl LocalZones {
     }
 
     #[inline]
-    pub(crate) fn inline(&mut self, shared: &Shared) -> Result<Mbuf, AllocError> {
+    pub(crate) fn plain(&mut self, shared: &Shared) -> Result<Mbuf, AllocError> {
         match self.mbufs.get() {
-            // SAFETY: an object of the mbuf zone, at rest, just handed out.
-            Ok(object) => Ok(unsafe { Mbuf::plain(object, true) }),
+            // SAFETY: as in `Shared::plain`.
+            Ok(object) => Ok(unsafe { Mbuf::plain(object, true, shared.tuning.room.link()) }),
             Err(cause) => Err(shared.dry(Resource::Mbuf, cause)),
         }
     }
