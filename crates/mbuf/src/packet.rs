@@ -1,5 +1,6 @@
 //! Making packets and chains, and the packet header.
 
+use alloc::vec::Vec;
 use core::ops::Deref;
 
 use crate::blank::{self, Front, Source, add_lengths, blank};
@@ -184,6 +185,19 @@ impl Packet {
     #[inline]
     pub fn with_cluster(pool: &Pool) -> Result<Packet, AllocError> {
         pool.shared().paired().map(MbufChain::from_fresh)
+    }
+
+    /// `n` packets as [`with_cluster`](Self::with_cluster) makes them, behind what is in `out`: all of them, or none.
+    /// [`Pool::free_bulk`] is the way back.
+    ///
+    /// # Errors
+    /// [`AllocError`], when not so many mbufs and clusters are free; `out` is as before, but for its capacity. Of two calls
+    /// that together want more than there is, both may fail.
+    /// # Cost
+    /// One step of this thread's cache for up to 32 packets, and three stores a packet.
+    #[doc(alias = "rte_pktmbuf_alloc_bulk")]
+    pub fn with_cluster_bulk(pool: &Pool, n: usize, out: &mut Vec<Packet>) -> Result<(), AllocError> {
+        pool.shared().paired_bulk(n, out)
     }
 
     /// A packet over memory that the caller owns. It is read-only: operations that have to write copy first. The

@@ -4,6 +4,7 @@
 //! ([`Mbuf`]), a view of one ([`RawMbuf`], only ever behind a shared reference), leave to change one ([`Edit`]), an
 //! owned list of segments ([`Run`]), and [`Chain`], on which the rest of the crate builds.
 
+mod bulk;
 mod chain;
 mod count;
 mod mbuf;
