@@ -12,13 +12,16 @@ use std::time::{Duration, Instant};
 use mbuf::{AllocError, Class, Packet, Pool, ReclaimKind, Wait};
 use mbuf_zone::{Arena, Lifecycle, ObjectZone};
 
+/// Times are those of a processor. Miri takes longer.
+const SLOWER: u32 = if cfg!(miri) { 60 } else { 1 };
+
 fn within(what: &str, secs: u64, f: impl FnOnce() + Send + 'static) {
     let (tx, rx) = mpsc::channel();
     thread::spawn(move || {
         f();
         tx.send(()).ok();
     });
-    match rx.recv_timeout(Duration::from_secs(secs)) {
+    match rx.recv_timeout(SLOWER * Duration::from_secs(secs)) {
         Ok(()) => {}
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("{what}: hangs"),
         Err(_) => panic!("{what}: panicked"),
@@ -96,7 +99,7 @@ fn a_waiter_hears_of_a_reservation_that_ends() {
         let held = take(&pool).unwrap();
         let p = pool.clone();
         let w = thread::spawn(move || {
-            let until = Instant::now() + Duration::from_secs(3);
+            let until = Instant::now() + SLOWER * Duration::from_secs(3);
             let t = Instant::now();
             let r = p.wait(Wait::Until(until), || take(&p));
             (r.is_ok(), t.elapsed())
@@ -104,7 +107,7 @@ fn a_waiter_hears_of_a_reservation_that_ends() {
         thread::sleep(Duration::from_millis(200));
         drop(rx);
         let r = w.join().unwrap();
-        assert!(r.0 && r.1 < Duration::from_secs(2), "{kind}: not woken: {r:?}");
+        assert!(r.0 && r.1 < SLOWER * Duration::from_secs(2), "{kind}: not woken: {r:?}");
         drop(held);
     }
 }
@@ -119,7 +122,7 @@ fn a_waiter_for_memory_hears_of_a_trim() {
     assert!(all.len() > 50);
     let p = pool.clone();
     let w = thread::spawn(move || {
-        p.wait(Wait::Until(Instant::now() + Duration::from_secs(3)), || {
+        p.wait(Wait::Until(Instant::now() + SLOWER * Duration::from_secs(3)), || {
             Packet::with_class(&p, Class::Jumbo16)
         })
         .is_ok()
@@ -146,7 +149,9 @@ fn hopeless_is_noticed_when_the_last_buffer_goes_to_an_open_cache() {
     let p = pool.clone();
     let w = thread::spawn(move || {
         let t = Instant::now();
-        let r = p.wait(Wait::Until(t + Duration::from_secs(3)), || Packet::with_class(&p, Class::Jumbo16));
+        let r = p.wait(Wait::Until(t + SLOWER * Duration::from_secs(3)), || {
+            Packet::with_class(&p, Class::Jumbo16)
+        });
         (r.is_ok(), t.elapsed())
     });
     while pool.stats().memory_waited == 0 {
@@ -156,7 +161,7 @@ fn hopeless_is_noticed_when_the_last_buffer_goes_to_an_open_cache() {
     drop(all);
     let r = w.join().unwrap();
     assert!(
-        r.1 < Duration::from_secs(2),
+        r.1 < SLOWER * Duration::from_secs(2),
         "slept though nobody has a buffer: {r:?}, in use {}",
         pool.stats().mbufs.current
     );
@@ -290,7 +295,7 @@ fn waiters_of_different_kinds_do_not_keep_each_other_awake() {
         Packet::new(&pool).unwrap(),
     );
     let (n1, n2) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let until = Instant::now() + Duration::from_millis(1500);
+    let until = Instant::now() + SLOWER * Duration::from_millis(1500);
     thread::scope(|s| {
         let w2 = s.spawn(|| {
             pool.wait(Wait::Until(until), || {
@@ -313,9 +318,9 @@ fn waiters_of_different_kinds_do_not_keep_each_other_awake() {
             thread::yield_now();
         }
         drop(a);
-        thread::sleep(Duration::from_millis(300));
+        thread::sleep(SLOWER * Duration::from_millis(300));
         let seen = (n1.load(Ordering::Relaxed), n2.load(Ordering::Relaxed));
-        thread::sleep(Duration::from_millis(500));
+        thread::sleep(SLOWER * Duration::from_millis(500));
         let then = (n1.load(Ordering::Relaxed), n2.load(Ordering::Relaxed));
         drop((b, c));
         println!("{seen:?} {then:?} {} {}", w1.join().unwrap(), w2.join().unwrap());
@@ -363,6 +368,7 @@ fn nesting_terminates() {
 
 /// 17. After waits, brakes and reservations are over, caches work as before.
 #[test]
+#[cfg_attr(miri, ignore = "compares times")]
 fn caches_work_again() {
     let pool = Pool::builder().clusters(300).build().unwrap();
     let time = |pool: &Pool| {
@@ -396,8 +402,9 @@ fn caches_work_again() {
         }
         drop(rx);
     }
-    let last = time(&pool);
-    assert!(last < first * 4, "{first:?} {last:?}");
+    // Slow for ever is what it must not be; the machine may have other work for a while.
+    let last: Vec<_> = (0..10).map(|_| time(&pool)).take_while(|&last| last >= first * 4).collect();
+    assert!(last.len() < 10, "{first:?} {last:?}");
     assert_eq!(pool.stats().clusters.current, 0);
 }
 
