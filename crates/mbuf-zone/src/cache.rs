@@ -17,7 +17,10 @@
 //! writes the first of them, one that finds the magazine shut the second.
 //!
 //! When the loaded magazine is empty (or full) the owner takes the cache's lock and exchanges it for the *spare*
-//! one, or for one from the zone's depot.
+//! one, or for one from the *stash* or the zone's depot. The stash is for a thread that takes back what it gave: each
+//! time it does it may keep one magazine more to itself, instead of passing it through the depot, where another thread
+//! would take it and its objects would move from one processor's cache to another's. A thread that only frees, or only
+//! allocates, has none.
 //!
 //! # The collector
 //!
@@ -56,11 +59,59 @@ use crate::sync::{AtomicUsize, Guard, Mutex, Ordering, Place, TopPtr, heavy_barr
 /// What the lock of a cache protects.
 struct Side {
     spare: Magazine,
+    stash: Stash,
     /// The cache is shut; this is how many objects the collector found in the loaded magazine.
     seen: Option<usize>,
     /// The bounds are where every operation fails.
     revoked: bool,
     mode: Mode,
+}
+
+/// Magazines that a cache keeps from the depot.
+#[derive(Default)]
+struct Stash {
+    full: Vec<Magazine>,
+    empty: Vec<Magazine>,
+    /// Full magazines it may hold.
+    room: usize,
+    /// Magazines given to the depot and not yet taken back.
+    given: usize,
+}
+
+/// Magazines in a stash at most.
+const LARGEST_STASH: usize = 64;
+
+impl Stash {
+    /// Exchanges an empty magazine for what the depot has.
+    fn full_for(&mut self, magazine: &mut Magazine, stock: &mut Stock) {
+        stock.full_for(magazine);
+        if magazine.is_full() && self.given > 0 {
+            self.given -= 1;
+            self.room = (self.room + 1).min(LARGEST_STASH);
+        }
+    }
+
+    /// Exchanges an empty magazine for a full one, if there is one.
+    fn take(&mut self, magazine: &mut Magazine) {
+        if let Some(full) = self.full.pop() {
+            self.empty.push(mem::replace(magazine, full));
+        }
+    }
+
+    /// Exchanges a full magazine for an empty one, here or in the depot.
+    fn empty_for(&mut self, magazine: &mut Magazine, depot: &Depot) {
+        if self.full.len() == self.room {
+            self.given = (self.given + 1).min(LARGEST_STASH);
+            return depot.stock.lock().empty_for(magazine);
+        }
+        let empty = self.empty.pop().unwrap_or_else(|| Magazine::new(magazine.capacity()));
+        self.full.push(mem::replace(magazine, empty));
+    }
+
+    /// Takes everything out; the next ones have to earn their place again.
+    fn drain(&mut self) -> impl Iterator<Item = Magazine> + use<> {
+        mem::take(self).full.into_iter()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -126,7 +177,13 @@ impl Cache {
             base: UnsafeCell::new(base),
             room,
             loaded: UnsafeCell::new(loaded),
-            side: Mutex::new(Side { spare: Magazine::new(room), seen: Some(0), revoked: true, mode }),
+            side: Mutex::new(Side {
+                spare: Magazine::new(room),
+                stash: Stash::default(),
+                seen: Some(0),
+                revoked: true,
+                mode,
+            }),
         }
     }
 
@@ -399,12 +456,16 @@ impl Cache {
     /// The caller is the owner of this cache, and `depot` is its zone's.
     pub(crate) unsafe fn refill<'a>(&self, depot: &'a Depot) -> Result<Object, Guard<'a, Stock>> {
         let mut side = self.side.lock();
-        let way = Self::way(&side, depot);
+        let side = &mut *side;
+        let way = Self::way(side, depot);
+        if side.spare.is_empty() {
+            side.stash.take(&mut side.spare);
+        }
         if side.spare.is_empty() {
             let mut stock = depot.stock.lock();
             match way {
                 Way::Shared => return self.got(stock.pop()).ok_or(stock),
-                Way::Loaded | Way::Spare => stock.full_for(&mut side.spare),
+                Way::Loaded | Way::Spare => side.stash.full_for(&mut side.spare, &mut stock),
             }
             if side.spare.is_empty() {
                 return Err(stock);
@@ -413,9 +474,9 @@ impl Cache {
         if let Way::Loaded = way {
             // SAFETY: the owner, holding the lock (invariant 1); the place was below the top (invariant 2).
             return Ok(unsafe {
-                self.reopen(&mut side);
+                self.reopen(side);
                 if self.filled() == 0 {
-                    self.exchange(&mut side);
+                    self.exchange(side);
                 }
                 let left = self.filled() - 1;
                 self.set_filled(left);
@@ -437,19 +498,20 @@ impl Cache {
     /// As for [`push`](Self::push); `depot` is the zone's.
     pub(crate) unsafe fn drain(&self, object: Object, depot: &Depot) -> Result<(), Object> {
         let mut side = self.side.lock();
-        let way = Self::way(&side, depot);
+        let side = &mut *side;
+        let way = Self::way(side, depot);
         if let Way::Shared = way {
             return Err(object);
         }
         if let Way::Loaded = way {
             // SAFETY: the owner, holding the lock (invariant 1); a place at the top.
             unsafe {
-                self.reopen(&mut side);
+                self.reopen(side);
                 if self.filled() == self.room && side.spare.is_full() {
-                    depot.stock.lock().empty_for(&mut side.spare);
+                    side.stash.empty_for(&mut side.spare, depot);
                 }
                 if self.filled() == self.room && side.spare.is_empty() {
-                    self.exchange(&mut side);
+                    self.exchange(side);
                 }
                 let n = self.filled();
                 if n < self.room {
@@ -460,7 +522,7 @@ impl Cache {
             }
             // The spare holds part of a magazine: it was stocked from the depot's loose objects. Add to it.
         } else if side.spare.is_full() {
-            depot.stock.lock().empty_for(&mut side.spare);
+            side.stash.empty_for(&mut side.spare, depot);
         }
         side.spare.push(object);
         Ok(())
@@ -511,6 +573,9 @@ impl Cache {
                 side.seen = Some(seen);
             }
         }
+        for mut magazine in side.stash.drain() {
+            out.extend(core::iter::from_fn(|| magazine.pop()));
+        }
         while let Some(object) = side.spare.pop() {
             out.push(object);
         }
@@ -526,6 +591,7 @@ impl Cache {
     pub(crate) unsafe fn empty(&self, depot: &Depot) {
         let mut side = self.side.lock();
         let mut stock = depot.stock.lock();
+        side.stash.drain().for_each(|magazine| stock.push_full(magazine));
         while let Some(object) = side.spare.pop() {
             stock.loose.push(object);
         }
@@ -543,7 +609,7 @@ impl Cache {
         let side = self.side.lock();
         // SAFETY: `base` changes under the lock alone, which is held; nothing else of the magazine is touched.
         let loaded = if side.seen.is_none() { unsafe { self.filled() } } else { 0 };
-        loaded.min(self.room) + side.spare.len
+        loaded.min(self.room) + side.spare.len + side.stash.full.len() * self.room
     }
 
     /// Objects handed out so far.
@@ -567,5 +633,62 @@ pub(crate) fn collect_all<'a>(
     }
     for cache in caches {
         cache.collect(out, close);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use core::num::NonZeroUsize;
+    use core::ptr::NonNull;
+
+    const ROOM: usize = 2;
+
+    fn put(cache: &Cache, depot: &Depot, objects: Vec<Object>) {
+        for object in objects {
+            // SAFETY: this thread is the owner; nothing here looks at what objects point to.
+            let past = unsafe { cache.push(object).or_else(|object| cache.drain(object, depot)) };
+            assert!(past.is_ok());
+        }
+    }
+
+    fn get(cache: &Cache, depot: &Depot, n: usize) -> Vec<Object> {
+        // SAFETY: as above.
+        (0..n).map(|_| unsafe { cache.pop().or_else(|| cache.refill(depot).ok()) }.unwrap()).collect()
+    }
+
+    #[test]
+    fn a_thread_that_takes_back_what_it_gave_keeps_it_the_next_time() {
+        let depot = Depot::new();
+        let locked = !crate::sync::barriers_available();
+        let (taker, giver) = (Cache::new(ROOM, locked), Cache::new(ROOM, locked));
+        let in_depot = || depot.stock.lock().len();
+        let name = |i: usize| Object::new(NonNull::without_provenance(NonZeroUsize::new(i * 16).unwrap()));
+        let objects: Vec<_> = (1..=20).map(name).collect();
+        put(&taker, &depot, objects);
+        // But for the loaded magazine and the spare one.
+        assert_eq!(in_depot(), 16);
+        let objects = get(&taker, &depot, 20);
+        put(&taker, &depot, objects);
+        assert_eq!((in_depot(), taker.cached()), (0, 20));
+        let objects = get(&taker, &depot, 20);
+        assert_eq!(taker.cached(), 0);
+
+        // One that only frees leaves it to others, however much it is.
+        put(&giver, &depot, objects);
+        assert_eq!((in_depot(), giver.cached()), (16, 4));
+        let objects = get(&taker, &depot, 16);
+        put(&giver, &depot, objects);
+        assert_eq!((in_depot(), giver.cached()), (16, 4));
+
+        // Who is emptied starts again.
+        let objects = get(&taker, &depot, 16);
+        put(&taker, &depot, objects);
+        assert_eq!((in_depot(), taker.cached()), (0, 16));
+        let mut collected = Vec::new();
+        collect_all([&taker].into_iter(), &mut collected, false);
+        assert_eq!((collected.len(), taker.cached()), (16, 0));
+        put(&taker, &depot, collected);
+        assert_eq!((in_depot(), taker.cached()), (12, 4));
     }
 }

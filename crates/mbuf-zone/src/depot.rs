@@ -177,6 +177,12 @@ impl Stock {
         self.full.push(core::mem::replace(magazine, empty));
     }
 
+    /// Adds a full magazine.
+    pub(crate) fn push_full(&mut self, magazine: Magazine) {
+        debug_assert!(magazine.is_full());
+        self.full.push(magazine);
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Object> {
         if let Some(object) = self.loose.pop() {
             return Some(object);

@@ -324,7 +324,9 @@ fn waiters_of_different_kinds_do_not_keep_each_other_awake() {
         let then = (n1.load(Ordering::Relaxed), n2.load(Ordering::Relaxed));
         drop((b, c));
         println!("{seen:?} {then:?} {} {}", w1.join().unwrap(), w2.join().unwrap());
-        assert_eq!(seen, then, "nothing was freed, and they try for ever");
+        // Once more may be by a wake-up on its way.
+        let tried = (then.0 - seen.0) + (then.1 - seen.1);
+        assert!(tried <= 2, "nothing was freed, and they try for ever: {seen:?} {then:?}");
     });
 }
 

@@ -34,8 +34,7 @@ impl<H: Head> MbufChain<H> {
         if n > self.first().headroom() {
             return self.prepend_mbuf(n, total);
         }
-        self.set_total(total);
-        Ok(self.first_mut().grow_front(n).unwrap_or_default())
+        Ok(self.grow_front(n, total).unwrap_or_default())
     }
 
     #[cold]

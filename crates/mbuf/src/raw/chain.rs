@@ -510,6 +510,16 @@ impl<H: Head> MbufChain<H> {
         }
     }
 
+    /// Extends the first window to the front by `n` bytes of headroom, for a total of `total`, and gives them. They hold
+    /// old data.
+    #[inline]
+    pub(crate) fn grow_front(&mut self, n: usize, total: usize) -> Option<&mut [u8]> {
+        let bytes: *mut [u8] = self.first_mut().grow_front(n)?;
+        self.set_total(total);
+        // SAFETY: bytes of a window of ours, borrowed with `self`; the header is not among them.
+        Some(unsafe { &mut *bytes })
+    }
+
     /// The pool.
     #[inline]
     pub(crate) fn shared(&self) -> &Shared {
