@@ -214,6 +214,7 @@ pub(crate) fn bounds(offset: usize, len: usize, available: usize) -> Result<(), 
 }
 
 /// The sum of two lengths, if a chain can be so long.
+#[inline]
 pub(crate) fn add_lengths(a: usize, b: usize) -> Result<usize, OpError> {
     let max = u32::MAX as usize;
     a.checked_add(b).filter(|&len| len <= max).ok_or(OpError::TooLong { len: a.saturating_add(b), max })

@@ -31,10 +31,7 @@ impl<H: Head> MbufChain<H> {
     #[inline]
     pub fn prepend(&mut self, n: usize) -> Result<&mut [u8], OpError> {
         let total = add_lengths(self.total(), n)?;
-        if n > self.first().headroom() {
-            return self.prepend_mbuf(n, total);
-        }
-        Ok(self.grow_front(n, total).unwrap_or_default())
+        self.grow_front_or(n, total, |chain| chain.prepend_mbuf(n, total))
     }
 
     #[cold]

@@ -94,7 +94,7 @@ impl<H: Head> Drop for MbufChain<H> {
     fn drop(&mut self) {
         // SAFETY: ours by invariant 1, and gone after this.
         unsafe {
-            if !(H::HEADER && mbuf::try_free_packet(self.0)) {
+            if !(H::HEADER && mbuf::try_free(self.0)) {
                 free_chain(self.0);
             }
         }
@@ -511,13 +511,18 @@ impl<H: Head> MbufChain<H> {
     }
 
     /// Extends the first window to the front by `n` bytes of headroom, for a total of `total`, and gives them. They hold
-    /// old data.
+    /// old data. Without so much headroom it is `otherwise`.
     #[inline]
-    pub(crate) fn grow_front(&mut self, n: usize, total: usize) -> Option<&mut [u8]> {
-        let bytes: *mut [u8] = self.first_mut().grow_front(n)?;
+    pub(crate) fn grow_front_or<'a, E>(
+        &'a mut self,
+        n: usize,
+        total: usize,
+        otherwise: impl FnOnce(&'a mut Self) -> Result<&'a mut [u8], E>,
+    ) -> Result<&'a mut [u8], E> {
+        let Some(bytes) = self.first_mut().grow_front(n).map(ptr::from_mut) else { return otherwise(self) };
         self.set_total(total);
         // SAFETY: bytes of a window of ours, borrowed with `self`; the header is not among them.
-        Some(unsafe { &mut *bytes })
+        Ok(unsafe { &mut *bytes })
     }
 
     /// The pool.

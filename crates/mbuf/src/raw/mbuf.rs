@@ -141,6 +141,7 @@ const _: () = assert!(offset_of!(RawMbuf, cap) == 64);
 unsafe impl Sync for RawMbuf {}
 
 impl RawMbuf {
+    #[inline]
     fn has(&self, flag: u32) -> bool {
         self.flags.get() & flag != 0
     }
@@ -169,6 +170,7 @@ impl RawMbuf {
         !self.storage.get().is_null()
     }
 
+    #[inline]
     fn storage(&self) -> Option<&Storage> {
         // SAFETY: null, or live by invariant 3.
         unsafe { self.storage.get().as_ref() }
@@ -179,6 +181,7 @@ impl RawMbuf {
         self.storage().map_or(1, |s| s.refs.get())
     }
 
+    #[inline]
     fn is_unique(&self) -> bool {
         // An unmarked mbuf's storage was never shared (invariant 5).
         !self.head.is_marked() || self.storage().is_none_or(|s| s.refs.is_unique())
@@ -190,10 +193,12 @@ impl RawMbuf {
         !self.has(flag::READ_ONLY) && self.is_unique()
     }
 
+    #[inline]
     fn front(&self) -> usize {
         self.data.get().addr() - self.buf.get().addr()
     }
 
+    #[inline]
     fn back(&self) -> usize {
         self.cap.get() as usize - self.front() - self.len()
     }
@@ -204,6 +209,7 @@ impl RawMbuf {
         if self.is_writable() { self.front() } else { 0 }
     }
 
+    #[inline]
     fn may_write_tail(&self) -> bool {
         // What follows the end of a record is in another segment.
         !self.has(flag::READ_ONLY | flag::END) && (self.has(flag::TAIL_OWNER) || self.is_unique())
@@ -932,17 +938,20 @@ pub(super) unsafe fn as_object<'a>(mbuf: NonNull<RawMbuf>) -> (Object, &'a Head)
     (Object::new(mbuf.cast()), unsafe { &(*mbuf.as_ptr()).head })
 }
 
-/// Frees a single, simple mbuf of the packet zone by the shortest path, or returns false and has done nothing.
+/// Frees a single, simple mbuf by the shortest path, or returns false and has done nothing.
 ///
 /// # Safety
 /// On true the mbuf, which must be nobody else's, is gone.
 #[inline(always)]
-pub(super) unsafe fn try_free_packet(mbuf: NonNull<RawMbuf>) -> bool {
-    // SAFETY: ours; unmarked and unlinked it is at rest but for the window. A mark, or another zone than this
-    // thread's last packet zone, does not match the lane.
+pub(super) unsafe fn try_free(mbuf: NonNull<RawMbuf>) -> bool {
+    // SAFETY: ours; unmarked and unlinked it is at rest but for the window. A mark, or other zones than this thread's
+    // last packet zone and last mbuf zone, match no lane.
     unsafe {
         let raw = mbuf.as_ref();
-        raw.next.get().is_null() && raw::try_put::<{ lane::PACKET }>(Object::new(mbuf.cast()), &raw.head)
+        let object = Object::new(mbuf.cast());
+        raw.next.get().is_null()
+            && (raw::try_put::<{ lane::PACKET }>(object, &raw.head)
+                || raw::try_put::<{ lane::MBUF }>(object, &raw.head))
     }
 }
 
