@@ -38,10 +38,11 @@ impl<H: Head> MbufChain<H> {
     /// # BSD
     /// `m_getjcl`.
     #[doc(alias = "m_getjcl")]
+    #[inline]
     pub fn with_class(pool: &Pool, class: Class) -> Result<Self, AllocError> {
         let mut mbuf = pool.shared().with_class(class, H::HEADER)?;
         mbuf.place(pool.headroom());
-        Ok(Self::from_mbuf(mbuf))
+        Ok(Self::from_fresh(mbuf))
     }
 
     /// An empty one with contiguous room for `len` bytes, in the smallest storage that has it, with as much of the

@@ -470,6 +470,7 @@ impl Mbuf {
     ///
     /// # Safety
     /// `cluster` is an object of the zone of that class, its count at one, that nobody else has.
+    #[inline]
     pub(super) unsafe fn attach(&mut self, cluster: Object, class: Class) {
         // SAFETY: by this function's contract a storage of that class, given to us.
         unsafe { self.hold(cluster.as_ptr(), StorageKind::Cluster(class)) };
@@ -479,6 +480,7 @@ impl Mbuf {
     ///
     /// # Safety
     /// One count of `storage`, which is of that kind, is given to the mbuf, which has inline storage and is empty.
+    #[inline]
     unsafe fn hold(&mut self, storage: NonNull<Storage>, kind: StorageKind) {
         debug_assert!(self.storage.get().is_null() && self.len() == 0);
         // SAFETY: live, as one count is ours.
@@ -691,6 +693,7 @@ impl Mbuf {
     ///
     /// # Panics
     /// If the window is not empty or the offset is outside.
+    #[inline]
     pub(crate) fn place(&mut self, offset: usize) {
         assert!(self.len() == 0 && offset <= self.capacity() && self.is_unique());
         // SAFETY: inside of the storage.

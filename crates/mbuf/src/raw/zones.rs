@@ -336,6 +336,7 @@ impl Shared {
     }
 
     /// A bare cluster, with its count at one.
+    #[inline]
     fn cluster(&self, class: Class) -> Result<Object, AllocError> {
         let zone = &self.clusters[class.index()];
         let got = match class {
@@ -353,6 +354,7 @@ impl Shared {
     }
 
     /// An empty mbuf with storage of a class (`m_getjcl`).
+    #[inline]
     pub(crate) fn with_class(&self, class: Class, header: bool) -> Result<Mbuf, AllocError> {
         if class == Class::Cluster {
             let mut mbuf = self.paired()?;
