@@ -14,7 +14,7 @@
 static struct rte_mempool *clusters, *headers, *jumbos, *clones;
 static struct rte_mbuf *cluster, *small, *jumbo, *four, *six;
 static struct rte_mbuf *burst[BURST];
-static uint8_t buffer[9216];
+static _Alignas(64) uint8_t buffer[9216];
 static struct ring ring;
 static struct end out, into;
 

@@ -5,7 +5,7 @@
 #include "bench.h"
 
 static struct pbuf *cluster, *four;
-static uint8_t buffer[2048];
+static _Alignas(64) uint8_t buffer[9216];
 
 static struct pbuf *filled(size_t from, uint16_t len) {
     struct pbuf *p = pbuf_alloc(PBUF_LINK, len, PBUF_RAM);

@@ -71,7 +71,7 @@ inlined struct mbuf *prepended(struct mbuf *m, int len) {
 
 static struct mbuf *cluster, *four, *six;
 static __thread struct mbuf *burst[BURST];
-static char buffer[9216];
+static _Alignas(64) char buffer[9216];
 static struct ring ring;
 static struct end out, into;
 

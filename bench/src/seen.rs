@@ -2,17 +2,27 @@
 
 use std::ops::Range;
 
+/// Flat memory for copies, aligned as packets' data is: copies cost by their alignment.
+#[repr(C, align(64))]
+pub struct Flat(pub [u8; FLAT]);
+
+const FLAT: usize = 9216;
+
+impl Flat {
+    pub fn new() -> Box<Flat> {
+        Box::new(Flat([0; FLAT]))
+    }
+}
+
 /// The bytes that all packets are made of: neighbours differ, and so do blocks.
-// SAFETY: no other symbol has this name; C declares it as the same array.
+// SAFETY: no other symbol has this name; C declares it as the array.
 #[unsafe(no_mangle)]
-pub static bench_pattern: [u8; PATTERN] = pattern_bytes();
+pub static bench_pattern: Flat = Flat(pattern_bytes());
 
-const PATTERN: usize = 9216;
-
-const fn pattern_bytes() -> [u8; PATTERN] {
-    let mut bytes = [0; PATTERN];
+const fn pattern_bytes() -> [u8; FLAT] {
+    let mut bytes = [0; FLAT];
     let mut i = 0;
-    while i < PATTERN {
+    while i < FLAT {
         bytes[i] = ((i as u32).wrapping_mul(0x9e37_79b1) >> 24) as u8;
         i += 1;
     }
@@ -21,7 +31,7 @@ const fn pattern_bytes() -> [u8; PATTERN] {
 
 /// The first `n` bytes of what packets are made of.
 pub fn pattern(n: usize) -> &'static [u8] {
-    &bench_pattern[..n]
+    &bench_pattern.0[..n]
 }
 
 /// What a row is to give.

@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::column::{Cell, Column, keep};
 use crate::ring::{Ends, Ring};
 use crate::rows::{BULK, BURST};
-use crate::seen::{Seen, pattern};
+use crate::seen::{Flat, Seen, pattern};
 
 const HEADROOM: usize = 64;
 const CLUSTER: usize = 2048;
@@ -20,7 +20,7 @@ pub struct Buffers {
     shared: Bytes,
     packet: BytesMut,
     burst: Vec<BytesMut>,
-    buffer: Vec<u8>,
+    buffer: Box<Flat>,
     ring: Ends<BytesMut>,
 }
 
@@ -35,7 +35,7 @@ impl Column for Buffers {
             shared,
             packet,
             burst: Vec::with_capacity(BURST as usize),
-            buffer: vec![0; 1500],
+            buffer: Flat::new(),
             // SAFETY: the first thread sends, the second receives.
             ring: unsafe { Ends::new(&RING) },
         })
@@ -219,11 +219,11 @@ fn duplicate_1500<const SEE: bool>(s: &mut Buffers, n: u64, seen: &mut Seen) {
 
 fn copy_out<const SEE: bool>(s: &mut Buffers, n: u64, seen: &mut Seen) {
     for _ in 0..n {
-        s.buffer[..1500].copy_from_slice(&s.packet[..1500]);
-        keep(s.buffer.as_ptr());
+        s.buffer.0[..1500].copy_from_slice(&s.packet[..1500]);
+        keep(s.buffer.0.as_ptr());
     }
     if SEE {
-        seen.packet(&s.buffer);
+        seen.packet(&s.buffer.0[..1500]);
     }
 }
 

@@ -1,16 +1,18 @@
 //! Nothing but the copy, from one flat buffer to another: what the machine allows.
 
 use crate::column::{Cell, Column, keep};
-use crate::seen::{Seen, pattern};
+use crate::seen::{Flat, Seen, pattern};
 
 pub struct Memcpy {
-    from: Vec<u8>,
-    to: Vec<u8>,
+    from: Box<Flat>,
+    to: Box<Flat>,
 }
 
 impl Column for Memcpy {
     fn open(_: usize) -> Result<Self, String> {
-        Ok(Memcpy { from: pattern(9000).to_vec(), to: vec![0; 9000] })
+        let mut from = Flat::new();
+        from.0[..9000].copy_from_slice(pattern(9000));
+        Ok(Memcpy { from, to: Flat::new() })
     }
 
     fn cells() -> Vec<Cell<Self>> {
@@ -29,12 +31,12 @@ impl Column for Memcpy {
 #[inline(always)]
 fn copy<const SEE: bool>(s: &mut Memcpy, len: usize, n: u64, seen: &mut Seen) {
     for _ in 0..n {
-        keep(s.from.as_ptr());
-        s.to[..len].copy_from_slice(&s.from[..len]);
-        keep(s.to.as_ptr());
+        keep(s.from.0.as_ptr());
+        s.to.0[..len].copy_from_slice(&s.from.0[..len]);
+        keep(s.to.0.as_ptr());
     }
     if SEE {
-        seen.packet(&s.to[..len]);
+        seen.packet(&s.to.0[..len]);
     }
 }
 

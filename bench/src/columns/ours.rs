@@ -7,7 +7,7 @@ use mbuf::{Class, Packet, Pool};
 use crate::column::{Cell, Column, keep, keep_number};
 use crate::ring::{Ends, Ring};
 use crate::rows::{BULK, BURST};
-use crate::seen::{Seen, pattern};
+use crate::seen::{Flat, Seen, pattern};
 
 static POOL: LazyLock<Pool> = LazyLock::new(Pool::new);
 /// Its clusters begin with data, as the BSDs' do.
@@ -26,7 +26,7 @@ pub struct Ours {
     four: Packet,
     /// 9000 bytes in segments of 1500.
     six: Packet,
-    buffer: Vec<u8>,
+    buffer: Box<Flat>,
     burst: Vec<Packet>,
     ring: Ends<Packet>,
 }
@@ -44,7 +44,7 @@ impl Column for Ours {
             jumbo,
             four: chain(pool, 1500, 375),
             six: chain(pool, 9000, 1500),
-            buffer: vec![0; 9000],
+            buffer: Flat::new(),
             burst: Vec::with_capacity(BURST as usize),
             // SAFETY: the first thread sends, the second receives.
             ring: unsafe { Ends::new(&RING) },
@@ -420,11 +420,11 @@ fn duplicate_jumbo<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
 
 fn copy_out<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
     for _ in 0..n {
-        s.cluster.read_at(0, &mut s.buffer[..1500]).unwrap();
-        keep(s.buffer.as_ptr());
+        s.cluster.read_at(0, &mut s.buffer.0[..1500]).unwrap();
+        keep(s.buffer.0.as_ptr());
     }
     if SEE {
-        seen.packet(&s.buffer[..1500]);
+        seen.packet(&s.buffer.0[..1500]);
     }
 }
 
@@ -440,11 +440,11 @@ fn copy_in<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
 
 fn copy_out_six<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
     for _ in 0..n {
-        s.six.read_at(0, &mut s.buffer[..9000]).unwrap();
-        keep(s.buffer.as_ptr());
+        s.six.read_at(0, &mut s.buffer.0[..9000]).unwrap();
+        keep(s.buffer.0.as_ptr());
     }
     if SEE {
-        seen.packet(&s.buffer[..9000]);
+        seen.packet(&s.buffer.0[..9000]);
     }
 }
 

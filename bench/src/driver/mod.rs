@@ -6,6 +6,8 @@ mod guard;
 mod machine;
 mod measure;
 mod report;
+mod results;
+mod verdict;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,0 +1,114 @@
+//! Whether a goal is met.
+
+use super::results::{Measured, Results, best, typical};
+use crate::goals::{Against, Goal};
+use crate::rows::Row;
+
+/// Our figure and theirs.
+#[derive(Clone, Copy)]
+pub struct Ratio {
+    pub ours: f64,
+    pub theirs: f64,
+}
+
+/// A goal, and what came out.
+pub struct Verdict {
+    pub all: Ratio,
+    /// Of each run for itself; none for instructions.
+    pub by_run: Vec<Ratio>,
+    /// Built for plain x86-64.
+    pub plain: Option<Ratio>,
+    most: f64,
+}
+
+impl Ratio {
+    pub fn value(self) -> f64 {
+        self.ours / self.theirs
+    }
+}
+
+impl Verdict {
+    /// None if one of the two was not measured.
+    pub fn of(goal: &Goal, results: &Results) -> Option<Verdict> {
+        let row = Row::find(goal.row).expect("a goal's row");
+        // Two threads are never best at the same time: what is typical of them is compared.
+        let time = if row.threads == 1 { best } else { typical };
+        let compare = |column: &str, other: &str, figure: &dyn Fn(&Measured) -> Option<f64>| {
+            let ours = results.find(goal.row, "ours").and_then(figure)?;
+            Some(Ratio { ours, theirs: results.find(other, column).and_then(figure)? })
+        };
+        let (column, other) = match goal.against {
+            Against::Time(column) => (column, goal.row),
+            Against::OwnRow(other) => ("ours", other),
+            Against::Instructions(column) => {
+                let all = compare(column, goal.row, &|it| it.instructions)?;
+                return Some(Verdict { all, by_run: Vec::new(), plain: None, most: goal.most });
+            }
+        };
+        let runs = results.find(goal.row, "ours")?.native.len();
+        let of_run = |run: usize| compare(column, other, &|it| time(it.native.get(run..=run)?));
+        Some(Verdict {
+            all: compare(column, other, &|it| time(&it.native))?,
+            by_run: (0..runs).filter_map(of_run).collect(),
+            plain: compare(column, other, &|it| time(&it.plain)),
+            most: goal.most,
+        })
+    }
+
+    pub fn met(&self) -> bool {
+        self.all.value() <= self.most
+    }
+
+    /// Whether each run for itself says the same.
+    pub fn certain(&self) -> bool {
+        self.by_run.iter().all(|run| (run.value() <= self.most) == self.met())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(
+        row: &'static str,
+        column: &'static str,
+        native: [[f64; 2]; 2],
+        instructions: f64,
+    ) -> Measured {
+        let native = native.map(Vec::from).into();
+        Measured { row, column, native, plain: Vec::new(), instructions: Some(instructions) }
+    }
+
+    fn verdict(row: &'static str, against: Against, most: f64) -> Verdict {
+        let measured = vec![
+            measured("share 1500 B + free", "ours", [[2.0, 3.0], [4.0, 3.5]], 50.0),
+            measured("share 1500 B + free", "dpdk", [[4.0, 9.0], [6.0, 5.0]], 100.0),
+            measured("alloc+free, two threads", "ours", [[2.0, 4.0], [6.0, 7.0]], 0.0),
+        ];
+        let results = Results { measured, ..Results::default() };
+        Verdict::of(&Goal { row, against, most }, &results).unwrap()
+    }
+
+    #[test]
+    fn one_thread_is_compared_by_the_best_of_all_runs() {
+        let verdict = verdict("share 1500 B + free", Against::Time("dpdk"), 0.5);
+        assert_eq!(verdict.all.value(), 0.5);
+        assert!(verdict.met());
+        // The second run has 3.5 to 5.
+        assert!(!verdict.certain());
+    }
+
+    #[test]
+    fn two_threads_are_compared_by_the_mean_of_medians() {
+        let verdict = verdict("alloc+free, two threads", Against::OwnRow("share 1500 B + free"), 1.0);
+        assert_eq!((verdict.all.ours, verdict.all.theirs), (5.5, 3.5));
+        assert!(!verdict.met() && verdict.certain());
+    }
+
+    #[test]
+    fn instructions_are_the_same_in_each_run() {
+        let verdict = verdict("share 1500 B + free", Against::Instructions("dpdk"), 0.36);
+        assert_eq!(verdict.all.value(), 0.5);
+        assert!(!verdict.met() && verdict.certain());
+    }
+}
