@@ -23,7 +23,6 @@ mod peers {
         name: &'static str,
         /// What pkg-config calls it.
         library: &'static str,
-        package: &'static str,
         /// Archives to be linked whole: their constructors register what they are.
         whole: &'static [&'static str],
         archives: &'static [&'static str],
@@ -34,7 +33,6 @@ mod peers {
         Peer {
             name: "dpdk",
             library: "libdpdk",
-            package: "libdpdk-dev",
             whole: &[
                 "rte_mempool_ring",
                 "rte_net",
@@ -51,40 +49,37 @@ mod peers {
         Peer {
             name: "usrsctp",
             library: "usrsctp",
-            package: "libusrsctp-dev",
             whole: &[],
             archives: &["usrsctp"],
             shared: &["pthread"],
         },
-        Peer {
-            name: "lwip",
-            library: "lwip",
-            package: "liblwip-dev",
-            whole: &[],
-            archives: &[],
-            shared: &["lwip"],
-        },
+        Peer { name: "lwip", library: "lwip", whole: &[], archives: &[], shared: &["lwip"] },
     ];
 
     pub(super) fn build(cpu: &str) {
         for peer in PEERS {
             let name = peer.name;
             match peer.build(cpu) {
-                Ok(version) => {
-                    println!("cargo:rustc-cfg=peer_{name}");
-                    println!("cargo:rustc-env=BENCH_{}={version}", name.to_uppercase());
+                Ok(()) => println!("cargo:rustc-cfg=peer_{name}"),
+                Err(why) => {
+                    println!(
+                        "cargo:rustc-env=BENCH_WITHOUT_{}={}",
+                        name.to_uppercase(),
+                        why.replace('\n', " ")
+                    );
+                    // A file that is not there: looked for again with each build.
+                    println!("cargo:rerun-if-changed=c/{name}.missing");
                 }
-                Err(why) => println!("cargo:warning={name} is left out: {why}"),
             }
         }
     }
 
     impl Peer {
-        fn build(&self, cpu: &str) -> Result<String, String> {
+        fn build(&self, cpu: &str) -> Result<(), String> {
             let found = pkg_config::Config::new()
                 .cargo_metadata(false)
                 .probe(self.library)
-                .map_err(|_| format!("`apt-get install {}` brings it", self.package))?;
+                .map_err(|_| "pkg-config does not find it")?;
             // DPDK's headers need SSE4.2.
             let cpu = if self.name == "dpdk" && cpu == "x86-64" { "x86-64-v2" } else { cpu };
             let mut build = cc::Build::new();
@@ -104,7 +99,7 @@ mod peers {
                 .for_each(|it| println!("cargo:rustc-link-lib=static:+whole-archive,-bundle={it}"));
             self.archives.iter().for_each(|it| println!("cargo:rustc-link-lib=static:-bundle={it}"));
             self.shared.iter().for_each(|it| println!("cargo:rustc-link-lib=dylib={it}"));
-            Ok(found.version)
+            Ok(())
         }
 
         /// pkg-config leaves out the system's own directory: it is where Debian has the archives.

@@ -12,7 +12,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::column::{Cell, Column};
-use crate::columns::COLUMNS;
+use crate::columns::{COLUMNS, why_not};
 use crate::rows::Row;
 use crate::seen::Seen;
 
@@ -137,7 +137,7 @@ impl<C: Column> Runs for Bench<C> {
 
 /// Opens a column, and looks at what each of its rows gives.
 pub fn open(column: &str) -> Result<Box<dyn Runs>, String> {
-    let (_, open) = COLUMNS.iter().find(|(name, _)| *name == column).ok_or("not built in")?;
+    let (_, open) = COLUMNS.iter().find(|(name, _)| *name == column).ok_or_else(|| why_not(column))?;
     let mut runs = open()?;
     for name in runs.rows() {
         let row = Row::find(name).ok_or_else(|| format!("a row that is not one: {name}"))?;

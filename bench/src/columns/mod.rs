@@ -33,3 +33,14 @@ pub const COLUMNS: &[(&str, Open)] = &[
     #[cfg(feature = "arc-slice")]
     ("arc-slice", Bench::<arc_slice::Slices>::open),
 ];
+
+/// Why a column is not built in, where the build script found out.
+pub fn why_not(column: &str) -> &'static str {
+    let why = match column {
+        "dpdk" => option_env!("BENCH_WITHOUT_DPDK"),
+        "usrsctp" => option_env!("BENCH_WITHOUT_USRSCTP"),
+        "lwip" => option_env!("BENCH_WITHOUT_LWIP"),
+        _ => None,
+    };
+    why.unwrap_or("not built in")
+}

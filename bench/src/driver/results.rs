@@ -29,6 +29,7 @@ pub struct Results {
 impl Results {
     pub fn measure(options: &Report) -> Result<Results, String> {
         let mut results = Results::default();
+        build::NOT_RACED.iter().for_each(|line| results.leave_out((*line).to_owned()));
         let native = results.build(options, Cpu::Native)?;
         let plain = if options.no_plain { Vec::new() } else { results.build(options, Cpu::Plain)? };
         let counted = if options.no_count { Vec::new() } else { results.build(options, Cpu::V3)? };
