@@ -56,7 +56,7 @@ impl Column for Ours {
             cell!("alloc+free packet with cluster", packet),
             cell!("alloc+free header mbuf", header),
             cell!("alloc+free packet with 9 KiB", jumbo),
-            cell!("bulk of 32", BULK, singles),
+            cell!("bulk of 32", BULK, bulk),
             cell!("burst of 32 singles", BULK, singles),
             cell!("burst of 4096, first in first out", BURST, fifo),
             cell!("burst of 4096, last in first out", BURST, lifo),
@@ -162,6 +162,17 @@ fn allocate<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
     keep(s.burst.as_ptr());
     if SEE {
         s.burst.iter_mut().for_each(|packet| see_room(packet, seen));
+    }
+}
+
+fn bulk<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
+    for _ in 0..n / BULK {
+        Packet::with_cluster_bulk(s.pool, BULK as usize, &mut s.burst).unwrap();
+        keep(s.burst.as_ptr());
+        if SEE {
+            s.burst.iter_mut().for_each(|packet| see_room(packet, seen));
+        }
+        s.pool.free_bulk(s.burst.drain(..));
     }
 }
 
@@ -509,17 +520,20 @@ fn receive<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
 
 fn send_32<const SEE: bool>(s: &mut Ours, n: u64, _: &mut Seen) {
     for _ in 0..n / BULK {
-        s.burst.extend((0..BULK).map(|_| fresh::<SEE>(s.pool)));
+        Packet::with_cluster_bulk(s.pool, BULK as usize, &mut s.burst).unwrap();
+        if SEE {
+            s.burst.iter_mut().for_each(|packet| packet.extend_from_slice(&[7; 64]).unwrap());
+        }
         s.ring.out.push(s.burst.drain(..));
     }
 }
 
 fn receive_32<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
     for _ in 0..n / BULK {
-        s.ring.into.pop(BULK as usize, |packet| {
-            if SEE {
-                see(&packet, seen);
-            }
-        });
+        s.ring.into.pop(BULK as usize, |packet| s.burst.push(packet));
+        if SEE {
+            s.burst.iter().for_each(|packet| see(packet, seen));
+        }
+        s.pool.free_bulk(s.burst.drain(..));
     }
 }
