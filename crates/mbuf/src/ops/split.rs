@@ -41,6 +41,9 @@ impl<H: Head> MbufChain<H> {
     /// value.
     #[doc(alias = "m_split")]
     pub fn split_off(&mut self, at: usize) -> Result<Self, OpError> {
+        if self.is_single() && self.first().has_storage() && 0 < at && at < self.first().len() {
+            return self.split_single(at);
+        }
         let total = self.total();
         let (run, header) = (self.border(at, H::HEADER)?, self.copy_header()?);
         let tail = self.cut_at(at, total, run);

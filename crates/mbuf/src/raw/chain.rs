@@ -525,6 +525,25 @@ impl<H: Head> MbufChain<H> {
         Ok(unsafe { &mut *bytes })
     }
 
+    /// Cuts the only segment, which has storage, in two: another chain like this one shows what is behind `at`.
+    ///
+    /// # Panics
+    /// If there is nothing in front of `at` or behind it.
+    #[inline]
+    pub(crate) fn split_single(&mut self, at: usize) -> Result<Self, OpError> {
+        let first = self.first();
+        let len = first.len();
+        assert!(0 < at && at < len);
+        // SAFETY: the chain is borrowed mutably, so nobody else uses its first mbuf.
+        let mut rest = unsafe { first.shared().showing_alone(H::HEADER, first, at..len) }?;
+        if H::HEADER {
+            rest.copy_header(first)?;
+        }
+        self.first_mut().cut_for(at, &mut rest);
+        self.set_total(at);
+        Ok(MbufChain(rest.into_raw(), PhantomData))
+    }
+
     /// The pool.
     #[inline]
     pub(crate) fn shared(&self) -> &Shared {

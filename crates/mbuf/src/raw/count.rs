@@ -51,6 +51,21 @@ impl ShareCount {
         false
     }
 
+    /// As [`acquire`](Self::acquire), without a locked instruction if the caller is the only holder.
+    ///
+    /// # Safety
+    /// The caller is a holder, and nobody else acquires through the same hold meanwhile.
+    #[inline]
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn acquire_alone(&self) -> bool {
+        if !self.is_unique() {
+            return self.acquire();
+        }
+        // Relaxed, and not one step: there is nobody else (invariant 2), and no one can come in but through this hold.
+        self.0.store(2, Ordering::Relaxed);
+        true
+    }
+
     /// One sharer less. True if it was the last: the storage is the caller's alone and the count rests at one.
     #[inline]
     pub(crate) fn release(&self) -> bool {
@@ -162,6 +177,35 @@ mod models {
                 })
             };
             shared.write_if_unique();
+            shared.read();
+            shared.drop_hold();
+            other.join().unwrap();
+            assert_eq!(shared.freed.load(Ordering::Relaxed), 1);
+            assert_eq!(shared.count.get(), 1);
+        });
+    }
+
+    #[test]
+    #[allow(unsafe_code)]
+    fn a_holder_that_is_alone_may_share_without_a_locked_instruction() {
+        loom::model(|| {
+            let shared = Shared::new();
+            assert!(shared.count.acquire());
+            let other = {
+                let shared = shared.clone();
+                thread::spawn(move || {
+                    // Shares once more, alone or not, then lets both go.
+                    // SAFETY: a holder, and the only one to use this hold.
+                    assert!(unsafe { shared.count.acquire_alone() });
+                    shared.read();
+                    shared.drop_hold();
+                    shared.write_if_unique();
+                    shared.drop_hold();
+                })
+            };
+            // SAFETY: as above.
+            assert!(unsafe { shared.count.acquire_alone() });
+            shared.drop_hold();
             shared.read();
             shared.drop_hold();
             other.join().unwrap();

@@ -30,6 +30,7 @@ use core::slice;
 
 use mbuf_zone::raw::{self, Head, Object};
 
+use super::count::ShareCount;
 use super::lane;
 use super::storage::{self, Storage, StorageKind};
 use super::zones::Shared;
@@ -534,23 +535,25 @@ impl Mbuf {
     }
 
     /// An mbuf that shows a part of another's window, of an object of the mbuf zone: storage is shared; inline data is
-    /// copied, and has to fit.
+    /// copied, and has to fit. `acquire` counts the new holder.
     ///
     /// # Safety
-    /// The object is one of the pool's mbuf zone, at rest, and nobody else's.
+    /// The object is one of the pool's mbuf zone, at rest, and nobody else's. When `acquire` returns true the count is
+    /// larger by one.
     #[inline]
     pub(super) unsafe fn showing(
         object: Object,
         header: bool,
         from: &RawMbuf,
         part: Range<usize>,
+        acquire: impl FnOnce(&ShareCount) -> bool,
     ) -> Result<Self, OpError> {
         debug_assert!(part.start < part.end && part.end <= from.len());
         let Some(storage) = from.storage() else {
             // SAFETY: by this function's contract.
             return unsafe { Self::plain(object, header, 0) }.copy_of(from, part);
         };
-        if !storage.refs.acquire() {
+        if !acquire(&storage.refs) {
             // SAFETY: an object of the mbuf zone that was not used.
             unsafe { put(object, false) };
             return Err(OpError::TooManySharers);
@@ -833,6 +836,7 @@ impl<'a> Edit<'a> {
     }
 
     /// Cuts the window at `at` and gives the right to the tail behind to `rest`, which shows what was cut off.
+    #[inline]
     pub(crate) fn cut_for(&mut self, at: usize, rest: &mut Mbuf) {
         assert!(at <= self.len());
         if self.has(flag::TAIL_OWNER)

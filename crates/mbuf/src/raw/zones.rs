@@ -25,6 +25,7 @@ use core::ptr::NonNull;
 use mbuf_zone::PageSource;
 use mbuf_zone::raw::{Cause, Hooks, Local, Object, RawZone, Settings, Shape};
 
+use super::count::ShareCount;
 use super::lane;
 use super::mbuf::{self, Mbuf, RawMbuf};
 use super::storage::{External, Storage};
@@ -307,7 +308,25 @@ impl Shared {
     pub(crate) fn showing(&self, header: bool, from: &RawMbuf, part: Range<usize>) -> Result<Mbuf, OpError> {
         match self.mbufs.get::<{ lane::MBUF }>() {
             // SAFETY: an object of the mbuf zone, at rest, just handed out.
-            Ok(object) => unsafe { Mbuf::showing(object, header, from, part) },
+            Ok(object) => unsafe { Mbuf::showing(object, header, from, part, ShareCount::acquire) },
+            Err(cause) => Err(self.dry(Resource::Mbuf, cause).into()),
+        }
+    }
+
+    /// The same, for who may change the other mbuf, and so needs no locked instruction if its storage is not shared yet.
+    ///
+    /// # Safety
+    /// Nobody else uses `from` meanwhile.
+    #[inline]
+    pub(super) unsafe fn showing_alone(
+        &self,
+        header: bool,
+        from: &RawMbuf,
+        part: Range<usize>,
+    ) -> Result<Mbuf, OpError> {
+        match self.mbufs.get::<{ lane::MBUF }>() {
+            // SAFETY: an object of the mbuf zone, at rest, just handed out; `from` is a hold that nobody else uses.
+            Ok(object) => unsafe { Mbuf::showing(object, header, from, part, |refs| refs.acquire_alone()) },
             Err(cause) => Err(self.dry(Resource::Mbuf, cause).into()),
         }
     }
