@@ -7,7 +7,16 @@
 //! assert_eq!(a + b.swapped(), whole); // the second part begins at an odd offset
 //! ```
 
+#[cfg(target_arch = "x86_64")]
+mod vectors;
+mod words;
+
 use core::ops::{Add, AddAssign, Sub};
+
+use words::fold;
+
+#[cfg(not(target_arch = "x86_64"))]
+use words as vectors;
 
 /// A one's complement sum of 16-bit big-endian words, folded to 16 bits.
 ///
@@ -71,7 +80,8 @@ impl Add for Sum {
     type Output = Sum;
 
     fn add(self, other: Sum) -> Sum {
-        Sum(fold(u64::from(self.0) + u64::from(other.0)))
+        let (sum, carry) = self.0.overflowing_add(other.0);
+        Sum(sum + u16::from(carry))
     }
 }
 
@@ -90,38 +100,31 @@ impl Sub for Sum {
     }
 }
 
-const fn fold(mut sum: u64) -> u16 {
-    while sum > 0xffff {
-        sum = (sum >> 16) + (sum & 0xffff);
-    }
-    sum as u16
-}
-
 /// The sum of bytes; an odd last byte counts as the high half of a word.
 ///
 /// # Cost
-/// Reads the bytes in words of 32 bits, several at a time where the compiler vectorises.
+/// Reads the bytes once, in the widest vectors that are known how to use and that the processor has: AVX-512 with VNNI,
+/// AVX2 (both asked for at run time, which takes `std`), or whatever the compiler makes of 64-bit words.
+#[inline]
 pub fn sum(bytes: &[u8]) -> Sum {
-    let mut total: u64 = 0;
-    // A block is small enough that its sum of 32-bit words cannot leave 64 bits.
-    for block in bytes.chunks(1 << 16) {
-        let (words, rest) = block.as_chunks::<16>();
-        let mut lanes = [0u64; 4];
-        for word in words {
-            for (lane, four) in lanes.iter_mut().zip(word.as_chunks::<4>().0) {
-                // Native order, put right once at the end: a one's complement sum does not mind.
-                *lane += u64::from(u32::from_ne_bytes(*four));
-            }
-        }
-        let mut tail = [0u8; 16];
-        tail[..rest.len()].copy_from_slice(rest);
-        for four in tail.as_chunks::<4>().0 {
-            lanes[0] += u64::from(u32::from_ne_bytes(*four));
-        }
-        let partial: u64 = lanes.iter().map(|lane| (lane >> 32) + (lane & 0xffff_ffff)).sum();
-        total += u64::from(fold(partial));
+    Sum(u16::from_be(fold(vectors::sum(bytes))))
+}
+
+/// The sum of pieces put together.
+#[inline]
+pub(crate) fn sum_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]> + Clone) -> Sum {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(sum) = vectors::sum_pieces(pieces.clone()) {
+        return Sum(u16::from_be(fold(sum)));
     }
-    Sum(u16::from_be(fold(total)))
+    let mut total = Sum::ZERO;
+    let mut odd = false;
+    for piece in pieces {
+        let sum = sum(piece);
+        total += if odd { sum.swapped() } else { sum };
+        odd ^= piece.len() % 2 == 1;
+    }
+    total
 }
 
 /// A checksum field after one word that it covers changed from `old` to `new` (RFC 1624).
@@ -149,23 +152,83 @@ mod tests {
         for pair in bytes.chunks(2) {
             sum += u64::from(pair[0]) << 8 | u64::from(*pair.get(1).unwrap_or(&0));
         }
-        Sum(fold(sum))
+        while sum > 0xffff {
+            sum = (sum >> 16) + (sum & 0xffff);
+        }
+        Sum(sum as u16)
+    }
+
+    /// A name, and a way to sum.
+    pub(super) type Way = (&'static str, fn(&[u8]) -> u64);
+
+    /// All ways to sum that this machine has; the first takes the best of the others.
+    fn ways() -> impl Iterator<Item = Way> {
+        let ways: [Way; 4] =
+            [("sum", vectors::sum), ("words", words::sum), ("short", words::short), ("long", words::long)];
+        #[cfg(target_arch = "x86_64")]
+        return ways.into_iter().chain(vectors::tests::ways());
+        #[cfg(not(target_arch = "x86_64"))]
+        ways.into_iter()
+    }
+
+    /// Compares all ways with the definition.
+    fn compare(bytes: &[u8], what: impl core::fmt::Debug) {
+        for (name, way) in ways() {
+            assert_eq!(u16::from_be(fold(way(bytes))), naive(bytes).0, "{name}: {what:?}");
+        }
     }
 
     #[test]
     fn sums_of_all_lengths_and_alignments_are_those_of_the_definition() {
-        let bytes: Vec<u8> = (0..700u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-        for start in 0..17 {
-            for end in (start..bytes.len()).step_by(if cfg!(miri) { 61 } else { 1 }) {
-                assert_eq!(sum(&bytes[start..end]).0, naive(&bytes[start..end]).0, "{start}..{end}");
+        let bytes: Vec<u8> = (0..900u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        for start in (0..65).step_by(if cfg!(miri) { 13 } else { 1 }) {
+            for end in (start..bytes.len()).step_by(if cfg!(miri) { 31 } else { 1 }) {
+                compare(&bytes[start..end], start..end);
             }
         }
     }
 
     #[test]
     fn words_of_all_ones_do_not_overflow() {
-        let bytes = alloc::vec![0xff; if cfg!(miri) { 70_000 } else { 10_000_000 }];
-        assert_eq!(sum(&bytes).0, 0xffff);
+        let bytes = alloc::vec![0xff; if cfg!(miri) { 3_000 } else { 600_000 }];
+        for len in (0..if cfg!(miri) { 140 } else { 400 })
+            .chain((0..9).flat_map(|n| [-1, 0, 1].map(|d| (1 << 17) * n / 2 + d)))
+        {
+            if let Some(bytes) = usize::try_from(len).ok().and_then(|len| bytes.get(..len)) {
+                compare(bytes, len);
+            }
+        }
+    }
+
+    #[test]
+    fn a_carry_out_of_any_word_comes_back_in() {
+        for (all, but) in [(0xff, 0x01), (0, 0x80)] {
+            let mut bytes = [all; 300];
+            for at in (0..bytes.len()).step_by(if cfg!(miri) { 29 } else { 1 }) {
+                bytes[at] = but;
+                compare(&bytes, at);
+                bytes[at] = all;
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_of_any_lengths_have_the_sum_of_the_whole() {
+        let bytes: Vec<u8> =
+            (0..if cfg!(miri) { 900 } else { 400_000u32 }).map(|i| (i ^ i >> 7) as u8 | 0xc0).collect();
+        for lengths in [[1, 1, 1], [1, 2, 3], [63, 64, 65], [0, 375, 129], [7, 70_001, 131_073]] {
+            let mut pieces = Vec::new();
+            let mut rest = &bytes[..];
+            for len in lengths.into_iter().cycle() {
+                let (piece, left) = rest.split_at(len.min(rest.len()));
+                pieces.push(piece);
+                rest = left;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            assert_eq!(sum_pieces(pieces.into_iter()).0, naive(&bytes).0, "{lengths:?}");
+        }
     }
 
     #[test]

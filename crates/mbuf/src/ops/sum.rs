@@ -26,13 +26,6 @@ impl<H: Head> MbufChain<H> {
     #[doc(alias = "in_cksum_skip")]
     #[doc(alias = "m_sum16")]
     pub fn sum(&self, range: impl RangeBounds<usize>) -> Result<Sum, BoundsError> {
-        let mut total = Sum::ZERO;
-        let mut odd = false;
-        for piece in self.slices(range)? {
-            let sum = checksum::sum(piece);
-            total += if odd { sum.swapped() } else { sum };
-            odd ^= piece.len() % 2 == 1;
-        }
-        Ok(total)
+        Ok(checksum::sum_pieces(self.slices(range)?))
     }
 }
