@@ -56,8 +56,8 @@ pub(crate) fn blank(shared: &Shared, len: usize, header: bool, front: Front) -> 
     Ok(run)
 }
 
-/// One empty segment, with room for `len` bytes unless they are more than a page.
-fn blank_one(shared: &Shared, len: usize, header: bool, front: Front) -> Result<Mbuf, AllocError> {
+/// One empty segment, with room for `len` bytes unless these and the bytes in front are more than a cluster.
+pub(crate) fn blank_one(shared: &Shared, len: usize, header: bool, front: Front) -> Result<Mbuf, AllocError> {
     let inline = !header || len <= front.data;
     if inline && front.inline.saturating_add(len) <= inline_capacity(header) {
         let mut mbuf = shared.inline(header)?;
@@ -206,6 +206,7 @@ pub(crate) fn is_small(len: usize) -> bool {
 }
 
 /// A range of so many bytes, if it lies within `available`.
+#[inline]
 pub(crate) fn bounds(offset: usize, len: usize, available: usize) -> Result<(), BoundsError> {
     match offset.checked_add(len) {
         Some(end) if end <= available => Ok(()),

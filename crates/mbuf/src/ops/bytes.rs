@@ -29,6 +29,11 @@ impl<H: Head> MbufChain<H> {
             out.copy_from_slice(bytes);
             return Ok(());
         }
+        self.read_far(offset, out)
+    }
+
+    /// Copies what is not all in the first segment.
+    fn read_far(&self, offset: usize, out: &mut [u8]) -> Result<(), BoundsError> {
         let mut place = out;
         for piece in self.pieces(offset, place.len())? {
             let (now, rest) = place.split_at_mut(piece.len());

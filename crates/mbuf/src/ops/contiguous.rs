@@ -85,11 +85,7 @@ impl<H: Head> MbufChain<H> {
                 let front = room.unwrap_or(front.min(first.capacity() - span));
                 self.first_mut().slide(front);
             }
-            self.edit(total, |run, trash| {
-                let Some(mut head) = run.pop_front() else { return };
-                absorb(&mut head, run, trash, span - have);
-                run.push_front(head);
-            });
+            self.edit_rest(total, |first, rest, trash| absorb(first, rest, trash, span - have));
             return Ok(());
         };
         shared.ops.pullups.add(1);

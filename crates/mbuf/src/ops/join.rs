@@ -48,13 +48,12 @@ impl<H: Head> MbufChain<H> {
         ops.prepends.add(1);
         fresh.edit().set_type(self.first().type_bits());
         let _ = fresh.edit().grow_back(n);
-        self.edit(total, |run, trash| {
-            if let Some(head) = run.pop_front() {
-                // An empty chain has an empty segment, which has to go.
-                if head.len() == 0 { trash.push(head) } else { run.push_front(head) }
-            }
-            run.push_front(fresh);
-        });
+        if self.is_empty() {
+            // It has an empty segment, which has to go.
+            self.edit(total, |run, trash| trash.append(core::mem::replace(run, Run::of(fresh))));
+        } else {
+            self.link_front(fresh, total);
+        }
         // A fresh segment of `n` bytes.
         Ok(self.first_mut().bytes_mut().unwrap_or_default())
     }
@@ -127,12 +126,11 @@ impl<H: Head> MbufChain<H> {
         let empty = self.total() == 0;
         let mut fresh = self.like_last(contiguous_soft(self.shared(), H::HEADER && empty, n)?);
         let _ = fresh.edit().grow_back(n);
-        self.edit(total, |run, trash| {
-            if empty {
-                trash.append(core::mem::take(run));
-            }
-            run.push_back(fresh);
-        });
+        if empty {
+            self.edit(total, |run, trash| trash.append(core::mem::replace(run, Run::of(fresh))));
+        } else {
+            self.link_back(Run::of(fresh), total);
+        }
         // A fresh segment of `n` bytes.
         Ok(self.last_mut().bytes_mut().unwrap_or_default())
     }
@@ -182,12 +180,11 @@ impl<H: Head> MbufChain<H> {
         if blank.is_empty() {
             return self.set_total(total);
         }
-        self.edit(total, |run, trash| {
-            if replaces {
-                trash.append(core::mem::take(run));
-            }
-            run.append(blank);
-        });
+        if replaces {
+            self.edit(total, |run, trash| trash.append(core::mem::replace(run, blank)));
+        } else {
+            self.link_back(blank, total);
+        }
     }
 
     /// Puts another chain behind, by linking its segments, or by copying if it is small, fits, and has the type of the
@@ -231,23 +228,17 @@ impl<H: Head> MbufChain<H> {
             self.set_total(total);
             return Ok(());
         }
-        let (mut more, header) = other.into_run();
+        let (mut more, _header) = other.into_run();
+        if !self.is_empty() {
+            self.link_back(more, total);
+            return Ok(());
+        }
         self.edit(total, |run, trash| {
-            let head = run.pop_front();
-            match head {
-                Some(head) if head.len() == 0 => {
-                    rehead(head, &mut more, trash, H::HEADER);
-                    *run = more;
-                }
-                head => {
-                    if let Some(head) = head {
-                        run.push_front(head);
-                    }
-                    run.append(more);
-                }
+            if let Some(head) = run.pop_front() {
+                rehead(head, &mut more, trash, H::HEADER);
             }
+            *run = more;
         });
-        drop(header);
         Ok(())
     }
 }

@@ -2,7 +2,8 @@
 
 use core::ops::RangeBounds;
 
-use crate::blank::{Front, Parts, Source, add_lengths, blank, describe, inline_capacity, resolve};
+use crate::blank::{Front, Parts, Source, add_lengths, blank, blank_one, describe, inline_capacity, resolve};
+use crate::config::MCLBYTES;
 use crate::error::OpError;
 use crate::raw::{Head, MbufChain, Run, StorageKind};
 
@@ -114,15 +115,37 @@ impl<H: Head> MbufChain<H> {
     }
 
     fn duplicate_behind(&self, front: Front) -> Result<Self, OpError> {
-        let shared = self.shared();
-        let copy = || {
-            let len = add_lengths(self.total(), 0)?;
-            let header = self.copy_header()?;
-            let mut run = blank(shared, len, H::HEADER, front)?;
-            Source::new(self.segs().map(|seg| seg.bytes())).fill(&mut run, len);
-            describe(&mut run, self.segs());
-            Ok(run.into(header, len))
+        let len = self.total();
+        let copy = if len.saturating_add(front.storage) <= MCLBYTES {
+            self.duplicate_short(len, front)
+        } else {
+            self.duplicate_long(len, front)
         };
-        copy().inspect_err(|_: &OpError| shared.ops.duplicate_failures.add(1))
+        copy.inspect_err(|_| self.shared().ops.duplicate_failures.add(1))
+    }
+
+    /// Into one segment: there is room for all behind `front`.
+    fn duplicate_short(&self, len: usize, front: Front) -> Result<Self, OpError> {
+        let mut mbuf = blank_one(self.shared(), len, H::HEADER, front)?;
+        let mut place = mbuf.edit().grow_back(len).unwrap_or_default();
+        let mut flags = 0;
+        for (seg, part) in Parts::new(self.segs(), 0, len) {
+            let (now, rest) = place.split_at_mut(part.len());
+            now.copy_from_slice(&seg.bytes()[part]);
+            flags |= seg.flags_up_to(seg.len());
+            place = rest;
+        }
+        let mut mbuf = self.like_first(mbuf);
+        mbuf.edit().set_user_flags(flags);
+        self.like(mbuf)
+    }
+
+    fn duplicate_long(&self, len: usize, front: Front) -> Result<Self, OpError> {
+        let len = add_lengths(len, 0)?;
+        let header = self.copy_header()?;
+        let mut run = blank(self.shared(), len, H::HEADER, front)?;
+        Source::new(self.segs().map(|seg| seg.bytes())).fill(&mut run, len);
+        describe(&mut run, self.segs());
+        Ok(run.into(header, len))
     }
 }

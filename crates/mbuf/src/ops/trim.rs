@@ -80,12 +80,24 @@ impl<H: Head> MbufChain<H> {
     #[doc(alias = "m_adj")]
     #[doc(alias = "rte_pktmbuf_trim")]
     #[doc(alias = "skb_trim")]
+    #[inline]
     pub fn trim_back(&mut self, n: usize) -> Result<(), BoundsError> {
-        let total = self.total();
-        bounds(0, n, total)?;
         if n == 0 {
             return Ok(());
         }
+        if H::HEADER && n < self.last().len() {
+            self.last_mut().trim_back(n);
+            self.set_total(self.total() - n);
+            return Ok(());
+        }
+        self.trim_back_segments(n)
+    }
+
+    /// Drops all of the last segment, and what else belongs to the last `n` bytes; or some of a chain whose total has
+    /// to be found.
+    fn trim_back_segments(&mut self, n: usize) -> Result<(), BoundsError> {
+        let total = self.total();
+        bounds(0, n, total)?;
         if n < self.last().len() || self.is_single() {
             self.last_mut().trim_back(n);
             self.set_total(total - n);

@@ -156,7 +156,19 @@ impl<H: Head> MbufChain<H> {
     /// # BSD
     /// `m_copyback`. Differs: all or nothing; never writes what others see; uses tailroom and clusters.
     #[doc(alias = "m_copyback")]
+    #[inline]
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<(), OpError> {
+        if let Some(place) = self.first_mut().bytes_mut().and_then(|first| first.get_mut(offset..))
+            && let Some(place) = place.get_mut(..bytes.len())
+        {
+            place.copy_from_slice(bytes);
+            return Ok(());
+        }
+        self.write_far(offset, bytes)
+    }
+
+    /// Writes what is not all within the first segment, or not to be written there.
+    fn write_far(&mut self, offset: usize, bytes: &[u8]) -> Result<(), OpError> {
         let total = self.total();
         let end = crate::blank::add_lengths(offset, bytes.len())?;
         if bytes.is_empty() && offset <= total {

@@ -458,6 +458,7 @@ impl<H: Head> MbufChain<H> {
         unsafe { Edit::new(self.0) }
     }
 
+    #[inline]
     fn last_place(&self) -> NonNull<RawMbuf> {
         let first = self.first();
         if !H::HEADER {
@@ -572,11 +573,13 @@ impl<H: Head> MbufChain<H> {
     }
 
     /// Takes the chain apart.
+    #[inline]
     pub(crate) fn into_run(self) -> (Run, PacketHeader) {
         let this = ManuallyDrop::new(self);
         this.disassemble()
     }
 
+    #[inline]
     fn disassemble(&self) -> (Run, PacketHeader) {
         let run = Run { first: self.0.as_ptr(), last: self.last_place().as_ptr() };
         let header = if H::HEADER {
@@ -613,6 +616,68 @@ impl<H: Head> MbufChain<H> {
         let mut trash = Trash::default();
         let mut guard = Guard { chain: self, run, header: Some(header), len };
         f(&mut guard.run, &mut trash)
+    }
+
+    /// Links a list that is not empty behind the last segment, for `len` bytes in all.
+    #[inline]
+    pub(crate) fn link_back(&mut self, more: Run, len: usize) {
+        let more = ManuallyDrop::new(more);
+        debug_assert!(!more.is_empty());
+        self.last().next.set(more.first);
+        if H::HEADER {
+            let header = self.first_mut().header_mut();
+            header.tail = more.last;
+            header.len = len as u32;
+        }
+        debug_assert_eq!(self.check(), Ok(()));
+    }
+
+    /// Puts an mbuf, which has a header if this is a packet, in front of the first segment, for `len` bytes in all.
+    pub(crate) fn link_front(&mut self, mut mbuf: Mbuf, len: usize) {
+        if H::HEADER {
+            let tail = self.last_place().as_ptr();
+            // SAFETY: ours, and the first segment no more.
+            let mut header = ManuallyDrop::new(unsafe { Mbuf::from_raw(self.0) }).take_header();
+            header.len = len as u32;
+            header.tail = tail;
+            mbuf.set_header(header);
+        }
+        mbuf.next.set(self.0.as_ptr());
+        self.0 = mbuf.into_raw();
+        debug_assert_eq!(self.check(), Ok(()));
+    }
+
+    /// As [`edit`](Self::edit), where the first segment stays the first, and has its header all along.
+    pub(crate) fn edit_rest(&mut self, len: usize, f: impl FnOnce(&mut Mbuf, &mut Run, &mut Trash)) {
+        /// Puts the chain together again, also when `f` panics.
+        struct Guard<'a, H: Head> {
+            chain: &'a mut MbufChain<H>,
+            first: ManuallyDrop<Mbuf>,
+            rest: Run,
+            len: usize,
+        }
+
+        impl<H: Head> Drop for Guard<'_, H> {
+            fn drop(&mut self) {
+                let rest = core::mem::take(&mut self.rest);
+                self.chain.set_total(self.len);
+                if !rest.is_empty() {
+                    self.chain.link_back(rest, self.len);
+                }
+            }
+        }
+
+        let last = self.last_place().as_ptr();
+        let next = self.first().next.replace(ptr::null_mut());
+        let rest = Run { first: next, last: if next.is_null() { next } else { last } };
+        if H::HEADER {
+            self.first_mut().header_mut().tail = self.0.as_ptr();
+        }
+        // SAFETY: ours, and linked to nothing now; not dropped.
+        let first = ManuallyDrop::new(unsafe { Mbuf::from_raw(self.0) });
+        let mut trash = Trash::default();
+        let mut guard = Guard { chain: self, first, rest, len };
+        f(&mut guard.first, &mut guard.rest, &mut trash);
     }
 
     /// The address of the first mbuf, for `Debug` and for tests of identity.

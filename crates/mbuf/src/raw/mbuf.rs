@@ -618,6 +618,7 @@ impl Mbuf {
     }
 
     /// Takes the packet header out. The mbuf has none afterwards.
+    #[inline]
     pub(super) fn take_header(&mut self) -> PacketHeader {
         let mut header = if self.has(flag::FRESH) {
             PacketHeader::EMPTY
@@ -636,7 +637,7 @@ impl Mbuf {
     }
 
     /// Writes a packet header, which the mbuf has room for (`add_header`).
-    #[inline]
+    #[inline(always)]
     pub(super) fn set_header(&mut self, header: PacketHeader) {
         debug_assert!(self.has(flag::PKTHDR));
         self.flags.set(self.flags.get() | header.flags);
