@@ -22,6 +22,7 @@ impl Front {
     pub(crate) const NONE: Front = Front { inline: 0, storage: 0, data: MHLEN };
 
     /// What the pool gives by default.
+    #[inline]
     pub(crate) fn default_of(shared: &Shared) -> Front {
         let room = &shared.tuning.room;
         Front { inline: room.link(), storage: room.header(), data: room.data() }
@@ -57,6 +58,7 @@ pub(crate) fn blank(shared: &Shared, len: usize, header: bool, front: Front) -> 
 }
 
 /// One empty segment, with room for `len` bytes unless these and the bytes in front are more than a cluster.
+#[inline]
 pub(crate) fn blank_one(shared: &Shared, len: usize, header: bool, front: Front) -> Result<Mbuf, AllocError> {
     let inline = !header || len <= front.data;
     if inline && front.inline.saturating_add(len) <= inline_capacity(header) {

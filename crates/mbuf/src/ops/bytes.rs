@@ -34,11 +34,21 @@ impl<H: Head> MbufChain<H> {
 
     /// Copies what is not all in the first segment.
     fn read_far(&self, offset: usize, out: &mut [u8]) -> Result<(), BoundsError> {
-        let mut place = out;
-        for piece in self.pieces(offset, place.len())? {
-            let (now, rest) = place.split_at_mut(piece.len());
-            now.copy_from_slice(piece);
+        bounds(offset, out.len(), self.total())?;
+        let (mut skip, mut place) = (offset, out);
+        for seg in self.segs() {
+            let Some(piece) = seg.bytes().get(skip..) else {
+                skip -= seg.len();
+                continue;
+            };
+            skip = 0;
+            let n = piece.len().min(place.len());
+            let (now, rest) = place.split_at_mut(n);
+            now.copy_from_slice(&piece[..n]);
             place = rest;
+            if place.is_empty() {
+                break;
+            }
         }
         Ok(())
     }

@@ -190,12 +190,15 @@ impl<H: Head> MbufChain<H> {
     /// O(segments up to the range).
     #[inline]
     pub fn contiguous(&self, range: impl RangeBounds<usize>) -> Option<&[u8]> {
-        let first = self.first();
-        let (start, len) = match resolve((range.start_bound(), range.end_bound()), first.len()) {
-            // The common case, without a walk. Open ends are those of the whole chain.
-            Ok(found) if !matches!(range.end_bound(), core::ops::Bound::Unbounded) => found,
-            _ => resolve(range, self.total()).ok()?,
-        };
+        let first = self.first().bytes();
+        // The common case, without a walk. Open ends are those of the whole chain.
+        if !matches!(range.end_bound(), core::ops::Bound::Unbounded)
+            && let Ok((start, len)) = resolve((range.start_bound(), range.end_bound()), first.len())
+            && len > 0
+        {
+            return first.get(start..start + len);
+        }
+        let (start, len) = resolve(range, self.total()).ok()?;
         self.find(start, len)
     }
 

@@ -5,7 +5,7 @@ use crate::blank::{
 };
 use crate::config::{Class, MJUM16BYTES};
 use crate::error::{AllocError, OpError, Refused};
-use crate::raw::{Head, MbufChain, RawMbuf, Run};
+use crate::raw::{Head, MbufChain, PacketHeader, RawMbuf, Run};
 
 /// Growing.
 impl<H: Head> MbufChain<H> {
@@ -123,6 +123,11 @@ impl<H: Head> MbufChain<H> {
             self.set_total(total);
             return Ok(self.last_mut().grow_back(n).unwrap_or_default());
         }
+        self.extend_segment(n, total)
+    }
+
+    #[cold]
+    fn extend_segment(&mut self, n: usize, total: usize) -> Result<&mut [u8], OpError> {
         let empty = self.total() == 0;
         let mut fresh = self.like_last(contiguous_soft(self.shared(), H::HEADER && empty, n)?);
         let _ = fresh.edit().grow_back(n);
@@ -228,7 +233,7 @@ impl<H: Head> MbufChain<H> {
             self.set_total(total);
             return Ok(());
         }
-        let (mut more, _header) = other.into_run();
+        let (mut more, PacketHeader { tags: _tags, .. }) = other.into_run();
         if !self.is_empty() {
             self.link_back(more, total);
             return Ok(());

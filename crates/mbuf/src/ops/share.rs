@@ -121,10 +121,18 @@ impl<H: Head> MbufChain<H> {
         } else {
             self.duplicate_long(len, front)
         };
-        copy.inspect_err(|_| self.shared().ops.duplicate_failures.add(1))
+        // No `inspect_err`: it would move the result by way of memory.
+        match copy {
+            Ok(copy) => Ok(copy),
+            Err(error) => {
+                self.shared().ops.duplicate_failures.add(1);
+                Err(error)
+            }
+        }
     }
 
     /// Into one segment: there is room for all behind `front`.
+    #[inline(always)]
     fn duplicate_short(&self, len: usize, front: Front) -> Result<Self, OpError> {
         let mut mbuf = blank_one(self.shared(), len, H::HEADER, front)?;
         let mut place = mbuf.edit().grow_back(len).unwrap_or_default();
@@ -140,6 +148,7 @@ impl<H: Head> MbufChain<H> {
         self.like(mbuf)
     }
 
+    #[inline(never)]
     fn duplicate_long(&self, len: usize, front: Front) -> Result<Self, OpError> {
         let len = add_lengths(len, 0)?;
         let header = self.copy_header()?;

@@ -2,6 +2,7 @@
 
 use core::ops::RangeBounds;
 
+use crate::blank::resolve;
 use crate::checksum::{self, Sum};
 use crate::error::BoundsError;
 use crate::raw::{Head, MbufChain};
@@ -25,7 +26,12 @@ impl<H: Head> MbufChain<H> {
     #[doc(alias = "in_cksum")]
     #[doc(alias = "in_cksum_skip")]
     #[doc(alias = "m_sum16")]
+    #[inline]
     pub fn sum(&self, range: impl RangeBounds<usize>) -> Result<Sum, BoundsError> {
-        Ok(checksum::sum_pieces(self.slices(range)?))
+        let (start, len) = resolve(range, self.total())?;
+        Ok(match self.first().bytes().get(start..start + len) {
+            Some(bytes) => checksum::sum(bytes),
+            None => checksum::sum_pieces(self.pieces(start, len)?),
+        })
     }
 }

@@ -426,7 +426,7 @@ impl<H: Head> MbufChain<H> {
     }
 
     /// Makes a chain like this one of one mbuf, which has a packet header if this has; see `copy_header`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn like(&self, mut mbuf: Mbuf) -> Result<Self, OpError> {
         if H::HEADER {
             mbuf.copy_header(self.first())?;

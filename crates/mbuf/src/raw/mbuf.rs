@@ -161,6 +161,7 @@ impl RawMbuf {
         unsafe { slice::from_raw_parts(self.data.get(), self.len()) }
     }
 
+    #[inline]
     pub(crate) fn kind(&self) -> StorageKind {
         StorageKind::from_bits((self.flags.get() & flag::KIND_MASK) >> flag::KIND_SHIFT)
     }
@@ -269,6 +270,7 @@ impl RawMbuf {
         PacketHeader::copy_of(self)
     }
 
+    #[inline]
     pub(crate) fn has_header(&self) -> bool {
         self.has(flag::PKTHDR)
     }
@@ -279,6 +281,7 @@ impl RawMbuf {
     }
 
     /// Whether the mbuf can carry a packet header without another allocation.
+    #[inline]
     pub(crate) fn can_carry_header(&self) -> bool {
         self.kind() != StorageKind::Inline || self.has(flag::PKTHDR) || self.len() <= MHLEN
     }
@@ -300,6 +303,7 @@ impl RawMbuf {
     }
 
     /// The packet header, empty if it is fresh.
+    #[inline]
     pub(super) fn header(&self) -> &PacketHeader {
         debug_assert!(self.has(flag::PKTHDR));
         if self.has(flag::FRESH) {
@@ -594,6 +598,7 @@ impl Mbuf {
     ///
     /// # Panics
     /// If it cannot carry one (a bug of the caller's).
+    #[inline]
     pub(super) fn add_header(&mut self) {
         if self.has(flag::PKTHDR) {
             return;
@@ -644,12 +649,15 @@ impl Mbuf {
         if header.tags.is_some() {
             self.head.mark();
         }
-        if !self.has(flag::FRESH) {
-            // SAFETY: initialised by invariant 6; replaced at once.
-            unsafe { self.header_place().drop_in_place() };
+        let place = self.header_place();
+        // Two ways, so that the usual one writes field by field and nothing goes by way of the stack.
+        if self.has(flag::FRESH) {
+            // SAFETY: the header's place in our own mbuf.
+            unsafe { place.write(header) };
+        } else {
+            // SAFETY: as above; initialised by invariant 6.
+            unsafe { *place = header };
         }
-        // SAFETY: the header's place in our own mbuf.
-        unsafe { self.header_place().write(header) };
         self.flags.set(self.flags.get() & !flag::FRESH);
     }
 
@@ -673,7 +681,7 @@ impl Mbuf {
     }
 
     /// Makes the header of this mbuf, which is a packet alone, a copy of another's.
-    #[inline]
+    #[inline(always)]
     pub(super) fn copy_header(&mut self, from: &RawMbuf) -> Result<(), OpError> {
         debug_assert!(self.has(flag::PKTHDR | flag::FRESH));
         let source = from.header();
@@ -789,7 +797,7 @@ impl<'a> Edit<'a> {
         }
         let len = self.len();
         self.len.set((len + n) as u32);
-        if self.head.is_marked() && self.is_unique() {
+        if !self.has(flag::TAIL_OWNER) && self.head.is_marked() && self.is_unique() {
             // Alone again: what is behind the window is nobody else's.
             self.flags.set(self.flags.get() | flag::TAIL_OWNER);
         }
@@ -893,6 +901,7 @@ impl<'a> Edit<'a> {
     }
 
     /// Sets the flags that users see. No bytes end no record.
+    #[inline]
     pub(crate) fn set_user_flags(&mut self, bits: u16) {
         self.flags.set(self.flags.get() & !flag::USER_MASK | u32::from(bits) << flag::USER_SHIFT);
         if self.len() == 0 {

@@ -375,14 +375,19 @@ impl Shared {
     /// An empty mbuf with storage of a class (`m_getjcl`).
     #[inline]
     pub(crate) fn with_class(&self, class: Class, header: bool) -> Result<Mbuf, AllocError> {
-        if class == Class::Cluster {
-            let mut mbuf = self.paired()?;
-            mbuf.place(0);
-            if !header {
-                mbuf.take_header();
-            }
-            return Ok(mbuf);
+        if class != Class::Cluster {
+            return self.attached(class, header);
         }
+        let mut mbuf = self.paired()?;
+        mbuf.place(0);
+        if !header {
+            mbuf.take_header();
+        }
+        Ok(mbuf)
+    }
+
+    /// An mbuf, and storage of a class for it.
+    fn attached(&self, class: Class, header: bool) -> Result<Mbuf, AllocError> {
         let mut mbuf = self.inline(header)?;
         let cluster = self.cluster(class)?;
         // SAFETY: a cluster of that class, just handed out.
