@@ -172,7 +172,7 @@ fn bulk<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
         if SEE {
             s.burst.iter_mut().for_each(|packet| see_room(packet, seen));
         }
-        s.pool.free_bulk(s.burst.drain(..));
+        s.burst.clear();
     }
 }
 
@@ -534,6 +534,6 @@ fn receive_32<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
         if SEE {
             s.burst.iter().for_each(|packet| see(packet, seen));
         }
-        s.pool.free_bulk(s.burst.drain(..));
+        s.burst.clear();
     }
 }

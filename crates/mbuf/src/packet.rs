@@ -189,7 +189,17 @@ impl Packet {
     }
 
     /// `n` packets as [`with_cluster`](Self::with_cluster) makes them, behind what is in `out`: all of them, or none.
-    /// [`Pool::free_bulk`] is the way back.
+    /// Freeing many needs no call of its own: dropping them, as `Vec::clear` does, costs no more.
+    ///
+    /// ```
+    /// # use mbuf::{Packet, Pool};
+    /// # let pool = Pool::new();
+    /// let mut burst = Vec::with_capacity(32);
+    /// Packet::with_cluster_bulk(&pool, 32, &mut burst)?;
+    /// burst.clear();
+    /// assert_eq!(pool.stats().mbufs.current, 0);
+    /// # Ok::<(), mbuf::AllocError>(())
+    /// ```
     ///
     /// # Errors
     /// [`AllocError`], when not so many mbufs and clusters are free; `out` is as before, but for its capacity. Of two calls

@@ -191,26 +191,6 @@ impl Pool {
         PoolCache::new(self)
     }
 
-    /// Frees packets, as dropping them one after the other does, but a batch at a time.
-    ///
-    /// ```
-    /// # use mbuf::{Packet, Pool};
-    /// # let pool = Pool::new();
-    /// let mut burst = Vec::with_capacity(64);
-    /// Packet::with_cluster_bulk(&pool, 64, &mut burst)?;
-    /// pool.free_bulk(burst.drain(..));
-    /// assert_eq!(pool.stats().mbufs.current, 0);
-    /// # Ok::<(), mbuf::AllocError>(())
-    /// ```
-    ///
-    /// # Cost
-    /// One step of this thread's cache for up to 32 packets of this pool that are as they came, but for their bytes.
-    /// Others are dropped one by one.
-    #[doc(alias = "rte_pktmbuf_free_bulk")]
-    pub fn free_bulk(&self, packets: impl IntoIterator<Item = crate::raw::Packet>) {
-        self.shared().free_bulk(packets);
-    }
-
     /// A snapshot of the pool's counters; its `Display` is the table of `netstat -m`.
     ///
     /// # Cost
