@@ -224,6 +224,7 @@ pub(crate) fn add_lengths(a: usize, b: usize) -> Result<usize, OpError> {
 }
 
 /// Start and length of a range, with open ends where the data begins and ends.
+#[inline]
 pub(crate) fn resolve(
     range: impl core::ops::RangeBounds<usize>,
     available: usize,

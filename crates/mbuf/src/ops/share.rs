@@ -1,11 +1,11 @@
 //! Copies: of handles, sharing storage, and of bytes.
 
-use core::ops::RangeBounds;
+use core::ops::{Range, RangeBounds};
 
 use crate::blank::{Front, Parts, Source, add_lengths, blank, blank_one, describe, inline_capacity, resolve};
 use crate::config::MCLBYTES;
 use crate::error::OpError;
-use crate::raw::{Head, MbufChain, Run, StorageKind};
+use crate::raw::{Head, MbufChain, RawMbuf, Run};
 
 /// Copies.
 impl<H: Head> MbufChain<H> {
@@ -56,7 +56,14 @@ impl<H: Head> MbufChain<H> {
         } else {
             self.share_segments(start, len)
         };
-        copy.inspect_err(|_| self.shared().ops.copy_failures.add(1))
+        // No `inspect_err`: it would move the result by way of memory.
+        match copy {
+            Ok(copy) => Ok(copy),
+            Err(error) => {
+                self.shared().ops.copy_failures.add(1);
+                Err(error)
+            }
+        }
     }
 
     /// A part of a chain whose one segment has storage.
@@ -67,26 +74,22 @@ impl<H: Head> MbufChain<H> {
 
     fn share_segments(&self, start: usize, len: usize) -> Result<Self, OpError> {
         let shared = self.shared();
-        let header = self.copy_header()?;
-        let mut run = Run::new();
-        if len == 0 {
+        let mut parts = Parts::new(self.segs(), start, len);
+        let Some((seg, mut part)) = parts.next() else {
             // No reference for no bytes.
-            run.push_back(self.like_first(shared.inline(H::HEADER)?));
-        }
-        for (seg, mut part) in Parts::new(self.segs(), start, len) {
+            return self.like(self.like_first(shared.inline(H::HEADER)?));
+        };
+        let mut copy = self.like(shared.showing(H::HEADER, seg, cut(seg, &mut part, H::HEADER))?)?;
+        let mut run = Run::new();
+        for (seg, mut part) in core::iter::once((seg, part)).chain(parts) {
             while !part.is_empty() {
-                let header = H::HEADER && run.is_empty();
-                // Inline data that does not fit behind a packet header goes into two mbufs.
-                let most = match seg.kind() {
-                    StorageKind::Inline => inline_capacity(header),
-                    _ => usize::MAX,
-                };
-                let end = part.end.min(part.start.saturating_add(most));
-                run.push_back(shared.showing(header, seg, part.start..end)?);
-                part.start = end;
+                run.push_back(shared.showing(false, seg, cut(seg, &mut part, false))?);
             }
         }
-        Ok(run.into(header, len))
+        if !run.is_empty() {
+            copy.link_back(run, len);
+        }
+        Ok(copy)
     }
 
     /// A copy of all bytes in memory of its own, in as few segments as their number needs, with the usual headroom.
@@ -157,4 +160,11 @@ impl<H: Head> MbufChain<H> {
         describe(&mut run, self.segs());
         Ok(run.into(header, len))
     }
+}
+
+/// Takes as much off the front of a part of a segment as one mbuf can show: inline data has to fit into its own.
+fn cut(seg: &RawMbuf, part: &mut Range<usize>, header: bool) -> Range<usize> {
+    let most = if seg.has_storage() { usize::MAX } else { inline_capacity(header) };
+    let end = part.end.min(part.start.saturating_add(most));
+    core::mem::replace(&mut part.start, end)..end
 }

@@ -387,6 +387,7 @@ impl Shared {
     }
 
     /// An mbuf, and storage of a class for it.
+    #[inline]
     fn attached(&self, class: Class, header: bool) -> Result<Mbuf, AllocError> {
         let mut mbuf = self.inline(header)?;
         let cluster = self.cluster(class)?;
