@@ -119,11 +119,7 @@ impl<H: Head> MbufChain<H> {
     #[inline]
     pub fn extend(&mut self, n: usize) -> Result<&mut [u8], OpError> {
         let total = add_lengths(self.total(), n)?;
-        if n <= self.last().tailroom() {
-            self.set_total(total);
-            return Ok(self.last_mut().grow_back(n).unwrap_or_default());
-        }
-        self.extend_segment(n, total)
+        self.grow_back_or(n, total, |chain| chain.extend_segment(n, total))
     }
 
     #[cold]

@@ -520,10 +520,35 @@ impl<H: Head> MbufChain<H> {
         total: usize,
         otherwise: impl FnOnce(&'a mut Self) -> Result<&'a mut [u8], E>,
     ) -> Result<&'a mut [u8], E> {
-        let Some(bytes) = self.first_mut().grow_front(n).map(ptr::from_mut) else { return otherwise(self) };
+        match self.first_mut().grow_front(n).map(ptr::from_mut) {
+            // SAFETY: bytes of a window of ours that was just extended.
+            Some(bytes) => Ok(unsafe { self.grown(bytes, total) }),
+            None => otherwise(self),
+        }
+    }
+
+    /// Extends the last window to the back by `n` bytes of tailroom: otherwise as [`grow_front_or`](Self::grow_front_or).
+    #[inline]
+    pub(crate) fn grow_back_or<'a, E>(
+        &'a mut self,
+        n: usize,
+        total: usize,
+        otherwise: impl FnOnce(&'a mut Self) -> Result<&'a mut [u8], E>,
+    ) -> Result<&'a mut [u8], E> {
+        match self.last_mut().grow_back(n).map(ptr::from_mut) {
+            // SAFETY: as above.
+            Some(bytes) => Ok(unsafe { self.grown(bytes, total) }),
+            None => otherwise(self),
+        }
+    }
+
+    /// # Safety
+    /// `bytes` are of a window of this chain, and writable.
+    #[inline]
+    unsafe fn grown(&mut self, bytes: *mut [u8], total: usize) -> &mut [u8] {
         self.set_total(total);
-        // SAFETY: bytes of a window of ours, borrowed with `self`; the header is not among them.
-        Ok(unsafe { &mut *bytes })
+        // SAFETY: by this function's contract, borrowed with `self`; the header is not among them.
+        unsafe { &mut *bytes }
     }
 
     /// Cuts the only segment, which has storage, in two: another chain like this one shows what is behind `at`.
