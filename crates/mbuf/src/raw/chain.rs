@@ -1,4 +1,4 @@
-//! Linked mbufs: the handle that users own, and the lists that operations take it apart into.
+//! Linked mbufs: the handle that users own.
 //!
 //! ```text
 //! Packet ─▶ [header: len, tail, tags, meta │ data] ─next▶ [data] ─next▶ [data]
@@ -11,10 +11,10 @@ use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ptr::{self, NonNull};
 
-use super::mbuf::{self, Edit, Mbuf, PacketHeader, RawMbuf, Released};
+use super::mbuf::{self, Edit, Mbuf, PacketHeader, RawMbuf};
+use super::run::{Run, Segs, SegsMut, Trash, free_list};
 use super::zones::Shared;
 use crate::error::{OpError, Refused};
-use crate::meta::Flags;
 
 mod sealed {
     pub trait Sealed {}
@@ -117,272 +117,9 @@ unsafe fn free_chain(first: NonNull<RawMbuf>) {
     }
 }
 
-/// Frees mbufs along `next`, one after the other however many there are.
-///
-/// # Safety
-/// `first` is null or the first of a list that is owned and never used again.
-#[inline(never)]
-unsafe fn free_list(first: *mut RawMbuf) {
-    /// Goes on with the rest when the destructor of a tag or an owner panics.
-    struct Rest(*mut RawMbuf);
-
-    impl Rest {
-        fn free_one(&mut self) -> bool {
-            let Some(mbuf) = NonNull::new(self.0) else { return false };
-            // SAFETY: the list is ours; each mbuf is unlinked before it is freed.
-            unsafe {
-                self.0 = mbuf.as_ref().next.replace(ptr::null_mut());
-                mbuf::free(mbuf);
-            }
-            true
-        }
-    }
-
-    impl Drop for Rest {
-        fn drop(&mut self) {
-            while self.free_one() {}
-        }
-    }
-
-    let mut rest = Rest(first);
-    while rest.free_one() {}
-}
-
-/// An owned list of mbufs that is being worked on: no packet header, empty windows allowed, both ends at hand.
-///
-/// # Invariants
-/// 1. Both null, or the first and the last mbuf of a list that this value owns, linked by `next`, ending in null.
-pub(crate) struct Run {
-    first: *mut RawMbuf,
-    last: *mut RawMbuf,
-}
-
-// SAFETY: a list of owned mbufs (see `Mbuf`).
-unsafe impl Send for Run {}
-// SAFETY: as above.
-unsafe impl Sync for Run {}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        // SAFETY: owned by invariant 1.
-        unsafe { free_list(self.first) };
-    }
-}
-
-impl Run {
-    pub(crate) const fn new() -> Self {
-        Run { first: ptr::null_mut(), last: ptr::null_mut() }
-    }
-
-    /// A list of one.
-    pub(crate) fn of(mbuf: Mbuf) -> Self {
-        let mbuf = mbuf.into_raw().as_ptr();
-        Run { first: mbuf, last: mbuf }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_null()
-    }
-
-    pub(crate) fn push_back(&mut self, mbuf: Mbuf) {
-        self.append(Run::of(mbuf));
-    }
-
-    pub(crate) fn push_front(&mut self, mbuf: Mbuf) {
-        let mut front = Run::of(mbuf);
-        front.append(core::mem::take(self));
-        *self = front;
-    }
-
-    pub(crate) fn pop_front(&mut self) -> Option<Mbuf> {
-        let first = NonNull::new(self.first)?;
-        // SAFETY: the first of our list; unlinked, it is what an `Mbuf` is.
-        let mbuf = unsafe {
-            self.first = first.as_ref().next.replace(ptr::null_mut());
-            Mbuf::from_raw(first)
-        };
-        if self.first.is_null() {
-            self.last = ptr::null_mut();
-        }
-        Some(mbuf)
-    }
-
-    /// Cuts off the segments that end within the first `n` bytes. Also returns how many of the `n` bytes are left:
-    /// they are the first ones of what is the first segment now.
-    pub(crate) fn take_front(&mut self, n: usize) -> (Run, usize) {
-        let (mut last, mut next, mut left) = (ptr::null_mut::<RawMbuf>(), self.first, n);
-        // SAFETY: null, or a live mbuf of our list.
-        while let Some(mbuf) = unsafe { next.as_ref() }
-            && mbuf.len() <= left
-        {
-            left -= mbuf.len();
-            last = next;
-            next = mbuf.next.get();
-        }
-        // SAFETY: null, or a live mbuf of our list; both parts end in null.
-        let Some(border) = (unsafe { last.as_ref() }) else { return (Run::new(), left) };
-        border.next.set(ptr::null_mut());
-        let front = Run { first: self.first, last };
-        self.first = next;
-        if next.is_null() {
-            self.last = ptr::null_mut();
-        }
-        (front, left)
-    }
-
-    /// Cuts the list down to `keep` bytes and at least one segment; returns the segments cut off. A record that was cut
-    /// ends with what is left of it.
-    pub(crate) fn cut(&mut self, keep: usize) -> Run {
-        let (mut kept, within) = self.take_front(keep);
-        if (within > 0 || kept.is_empty())
-            && let Some(mut seg) = self.pop_front()
-        {
-            let over = seg.len() - within;
-            seg.edit().trim_back(over);
-            kept.push_back(seg);
-        }
-        let rest = core::mem::replace(self, kept);
-        // SAFETY: null, or the last mbuf of a list that is borrowed mutably.
-        if let Some(mut last) = NonNull::new(self.last).map(|last| unsafe { Edit::new(last) }) {
-            let cut_off = rest.segs().fold(0, |flags, seg| flags | seg.user_flags());
-            let flags = last.user_flags() | cut_off & Flags::END_OF_RECORD.0;
-            last.set_user_flags(flags);
-        }
-        rest
-    }
-
-    /// Links another list behind this one: the splice that everything is built on.
-    pub(crate) fn append(&mut self, other: Run) {
-        let other = ManuallyDrop::new(other);
-        if other.first.is_null() {
-            return;
-        }
-        // SAFETY: null, or the last of our list, whose `next` is null.
-        match unsafe { self.last.as_ref() } {
-            Some(last) => last.next.set(other.first),
-            None => self.first = other.first,
-        }
-        self.last = other.last;
-    }
-
-    pub(crate) fn segs(&self) -> Segs<'_> {
-        Segs { next: self.first, _of: PhantomData }
-    }
-
-    pub(crate) fn segs_mut(&mut self) -> SegsMut<'_> {
-        SegsMut { next: self.first, _of: PhantomData }
-    }
-
-    /// Sum of the windows, in bytes.
-    pub(crate) fn len(&self) -> usize {
-        self.segs().map(RawMbuf::len).sum()
-    }
-
-    /// Makes a packet of the list, whose first mbuf can carry a header.
-    ///
-    /// # Panics
-    /// If the list is empty.
-    pub(crate) fn into_packet(self, header: PacketHeader, len: usize) -> Packet {
-        let mut this = ManuallyDrop::new(self);
-        MbufChain::assemble(&mut this, Some(header), len)
-    }
-
-    /// Makes a headerless chain of the list.
-    ///
-    /// # Panics
-    /// If the list is empty.
-    pub(crate) fn into_chain(self) -> Chain {
-        let mut this = ManuallyDrop::new(self);
-        MbufChain::assemble(&mut this, None, 0)
-    }
-
-    /// Makes a chain of either kind: with the header if it is a packet.
-    pub(crate) fn into<H: Head>(self, header: PacketHeader, len: usize) -> MbufChain<H> {
-        let mut this = ManuallyDrop::new(self);
-        MbufChain::assemble(&mut this, H::HEADER.then_some(header), len)
-    }
-}
-
-/// What an operation no longer needs.
-#[derive(Default)]
-pub(crate) struct Trash {
-    mbufs: Run,
-    storage: Option<Released>,
-}
-
-impl Trash {
-    pub(crate) fn push(&mut self, mbuf: Mbuf) {
-        self.mbufs.push_back(mbuf);
-    }
-
-    pub(crate) fn append(&mut self, run: Run) {
-        self.mbufs.append(run);
-    }
-
-    pub(crate) fn push_storage(&mut self, storage: Released) {
-        debug_assert!(self.storage.is_none(), "an operation strips one mbuf at most");
-        self.storage = Some(storage);
-    }
-}
-
-impl Default for Run {
-    fn default() -> Self {
-        Run::new()
-    }
-}
-
-/// The segments of a list, as shared references.
-#[derive(Clone)]
-pub(crate) struct Segs<'a> {
-    next: *const RawMbuf,
-    _of: PhantomData<&'a RawMbuf>,
-}
-
-// SAFETY: what a `&'a Chain` can do from any thread.
-unsafe impl Send for Segs<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for Segs<'_> {}
-
-impl<'a> Iterator for Segs<'a> {
-    type Item = &'a RawMbuf;
-
-    #[inline]
-    fn next(&mut self) -> Option<&'a RawMbuf> {
-        // SAFETY: null, or a live mbuf of a list that is borrowed during `'a`.
-        let mbuf = unsafe { self.next.as_ref() }?;
-        self.next = mbuf.next.get();
-        Some(mbuf)
-    }
-}
-
-/// The segments of a list, each with leave to change it.
-pub(crate) struct SegsMut<'a> {
-    next: *mut RawMbuf,
-    _of: PhantomData<&'a mut RawMbuf>,
-}
-
-// SAFETY: what a `&'a mut Chain` can do from any thread.
-unsafe impl Send for SegsMut<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for SegsMut<'_> {}
-
-impl<'a> Iterator for SegsMut<'a> {
-    type Item = Edit<'a>;
-
-    fn next(&mut self) -> Option<Edit<'a>> {
-        let mbuf = NonNull::new(self.next)?;
-        // SAFETY: a live mbuf of a list that is borrowed mutably during `'a`; each is given out once, and an `Edit`
-        // does not reach `next`.
-        unsafe {
-            self.next = mbuf.as_ref().next.get();
-            Some(Edit::new(mbuf))
-        }
-    }
-}
-
 impl<H: Head> MbufChain<H> {
     /// The list's mbufs as a chain. `run` is empty afterwards, without having been dropped.
-    fn assemble(run: &mut Run, header: Option<PacketHeader>, len: usize) -> Self {
+    pub(super) fn assemble(run: &mut Run, header: Option<PacketHeader>, len: usize) -> Self {
         let first = NonNull::new(run.first).expect("a chain has a segment");
         if let Some(mut header) = header {
             // SAFETY: the first of a list that is ours.
@@ -416,6 +153,14 @@ impl<H: Head> MbufChain<H> {
             chain.set_total(len);
         }
         chain
+    }
+
+    /// The chain that begins with an mbuf.
+    ///
+    /// # Safety
+    /// The mbuf is the first of a chain of this kind that nobody else owns.
+    pub(super) unsafe fn from_first(first: NonNull<RawMbuf>) -> Self {
+        MbufChain(first, PhantomData)
     }
 
     /// Makes a packet of one empty mbuf that was just handed out with a packet header.
@@ -482,13 +227,17 @@ impl<H: Head> MbufChain<H> {
         unsafe { Edit::new(self.last_place()) }
     }
 
+    #[inline]
     pub(crate) fn segs(&self) -> Segs<'_> {
-        Segs { next: self.0.as_ptr(), _of: PhantomData }
+        // SAFETY: ours (invariant 1), borrowed with `self`.
+        unsafe { Segs::along(self.0.as_ptr()) }
     }
 
     /// The segments, to be changed. The total is the caller's business.
+    #[inline]
     pub(crate) fn segs_mut(&mut self) -> SegsMut<'_> {
-        SegsMut { next: self.0.as_ptr(), _of: PhantomData }
+        // SAFETY: ours (invariant 1), borrowed mutably.
+        unsafe { SegsMut::along(self.0.as_ptr()) }
     }
 
     /// Whether there is one segment.
@@ -771,110 +520,6 @@ impl Packet {
                 let bytes = owner.as_mut();
                 (bytes.as_mut_ptr(), bytes.len())
             })
-        }
-    }
-}
-
-/// Links of packets in a queue. The queue's own file holds the policy; this holds the pointers.
-///
-/// # Invariants
-/// 1. Both null, or the first and last of packets that this value owns, linked by `next_packet`, ending in null.
-///    Each is the first mbuf of what a [`Packet`] owns, but for the link.
-pub(crate) struct PacketList {
-    first: *mut RawMbuf,
-    last: *mut RawMbuf,
-}
-
-// SAFETY: a list of packets, which are `Send`.
-unsafe impl Send for PacketList {}
-// SAFETY: as above, and `Sync`.
-unsafe impl Sync for PacketList {}
-
-impl PacketList {
-    pub(crate) const fn new() -> Self {
-        PacketList { first: ptr::null_mut(), last: ptr::null_mut() }
-    }
-
-    pub(crate) fn push_back(&mut self, packet: Packet) {
-        let packet = ManuallyDrop::new(packet).0.as_ptr();
-        self.append(PacketList { first: packet, last: packet });
-    }
-
-    pub(crate) fn push_front(&mut self, packet: Packet) {
-        let packet = ManuallyDrop::new(packet).0.as_ptr();
-        let mut front = PacketList { first: packet, last: packet };
-        front.append(core::mem::replace(self, PacketList::new()));
-        *self = front;
-    }
-
-    pub(crate) fn append(&mut self, other: PacketList) {
-        let other = ManuallyDrop::new(other);
-        if other.first.is_null() {
-            return;
-        }
-        // SAFETY: null, or the last of our packets.
-        match unsafe { self.last.as_ref() } {
-            Some(last) => last.next_packet.set(other.first),
-            None => self.first = other.first,
-        }
-        self.last = other.last;
-    }
-
-    pub(crate) fn pop_front(&mut self) -> Option<Packet> {
-        let first = NonNull::new(self.first)?;
-        // SAFETY: the first of our packets.
-        self.first = unsafe { first.as_ref() }.next_packet.replace(ptr::null_mut());
-        if self.first.is_null() {
-            self.last = ptr::null_mut();
-        }
-        Some(MbufChain(first, PhantomData))
-    }
-
-    /// The packets, each as a borrowed handle.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Packet> {
-        let mut place: *const *mut RawMbuf = &self.first;
-        core::iter::from_fn(move || {
-            // SAFETY: `place` is our `first` or the `next_packet` of one of our packets, borrowed with `self`. Unless
-            // null, what is there is laid out as the packet handle that owns the mbuf, which is borrowed too.
-            unsafe {
-                let packet = NonNull::new(*place)?;
-                let handle = &*place.cast::<Packet>();
-                place = packet.as_ref().next_packet.as_ptr();
-                Some(handle)
-            }
-        })
-    }
-
-    pub(crate) fn first(&self) -> Option<&Packet> {
-        self.iter().next()
-    }
-
-    /// The last packet.
-    pub(crate) fn last(&self) -> Option<&Packet> {
-        if self.last.is_null() {
-            return None;
-        }
-        // SAFETY: not null, so laid out as the handle of a packet that is ours, borrowed with `self`.
-        Some(unsafe { &*(&raw const self.last).cast::<Packet>() })
-    }
-}
-
-impl Drop for PacketList {
-    fn drop(&mut self) {
-        /// Goes on with the rest when a destructor of the user's panics.
-        struct Rest<'a>(&'a mut PacketList);
-
-        impl Drop for Rest<'_> {
-            fn drop(&mut self) {
-                while let Some(packet) = self.0.pop_front() {
-                    drop(packet);
-                }
-            }
-        }
-
-        let rest = Rest(self);
-        while let Some(packet) = rest.0.pop_front() {
-            drop(packet);
         }
     }
 }

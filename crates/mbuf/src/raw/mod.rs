@@ -8,12 +8,15 @@ mod bulk;
 mod chain;
 mod count;
 mod mbuf;
+mod queue;
+mod run;
 mod storage;
 pub(crate) mod zones;
 
 pub use chain::{Bare, Chain, Head, Header, MbufChain, Packet};
-pub(crate) use chain::{PacketList, Run, Segs, Trash};
 pub(crate) use mbuf::{Edit, Mbuf, PacketHeader, RawMbuf};
+pub(crate) use queue::PacketList;
+pub(crate) use run::{Run, Segs, Trash};
 pub use storage::StorageKind;
 
 /// The zone lanes of a pool's objects (`mbuf_zone::raw::LANES`).

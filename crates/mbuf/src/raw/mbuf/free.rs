@@ -1,0 +1,215 @@
+//! How mbufs come to rest: freed, and between keg and caches.
+#![allow(unsafe_code)]
+
+use core::mem;
+use core::ptr::{self, NonNull};
+
+use mbuf_zone::raw::{self, Head, Object};
+
+use super::{Edit, RawMbuf, TYPE_DATA, flag};
+use crate::config::Class;
+use crate::meta::MbufType;
+use crate::raw::lane;
+use crate::raw::storage::{self, Storage, StorageKind};
+
+/// A hold on storage, let go when this is dropped.
+///
+/// # Invariants
+/// 1. One count of the storage, which is of that kind, belongs to this value.
+pub(crate) struct Released(pub(super) Option<NonNull<Storage>>, pub(super) StorageKind);
+
+impl Drop for Released {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(storage) = self.0 {
+            // SAFETY: the count is ours (invariant 1) and gone with us.
+            unsafe { storage::release(storage, self.1) };
+        }
+    }
+}
+
+/// Frees one mbuf and its hold on storage; drops its tags.
+///
+/// # Safety
+/// The mbuf is nobody else's, linked to nothing, and never used again.
+#[inline(always)]
+pub(in crate::raw) unsafe fn free(mbuf: NonNull<RawMbuf>) {
+    // SAFETY: ours. Unmarked, it is at rest but for the window.
+    unsafe {
+        let raw = mbuf.as_ref();
+        if raw.head.is_marked() {
+            free_marked(mbuf);
+        } else {
+            put(Object::new(mbuf.cast()), raw.has(flag::PAIRED));
+        }
+    }
+}
+
+/// The zone's view of an mbuf.
+///
+/// # Safety
+/// The mbuf is out of its zone while the reference lives.
+#[inline(always)]
+pub(in crate::raw) unsafe fn as_object<'a>(mbuf: NonNull<RawMbuf>) -> (Object, &'a Head) {
+    // SAFETY: live by this function's contract.
+    (Object::new(mbuf.cast()), unsafe { &(*mbuf.as_ptr()).head })
+}
+
+/// Frees a single, simple mbuf by the shortest path, or returns false and has done nothing.
+///
+/// # Safety
+/// On true the mbuf, which must be nobody else's, is gone.
+#[inline(always)]
+pub(in crate::raw) unsafe fn try_free(mbuf: NonNull<RawMbuf>) -> bool {
+    // SAFETY: ours; unmarked and unlinked it is at rest but for the window. A mark, or other zones than this thread's
+    // last packet zone and last mbuf zone, match no lane.
+    unsafe {
+        let raw = mbuf.as_ref();
+        let object = Object::new(mbuf.cast());
+        raw.next.get().is_null()
+            && (raw::try_put::<{ lane::PACKET }>(object, &raw.head)
+                || raw::try_put::<{ lane::MBUF }>(object, &raw.head))
+    }
+}
+
+/// # Safety
+/// As for [`free`]; the mbuf is marked.
+unsafe fn free_marked(mbuf: NonNull<RawMbuf>) {
+    // SAFETY: ours.
+    let raw = unsafe { mbuf.as_ref() };
+    if raw.flags.get() & flag::TYPE_MASK != TYPE_DATA {
+        // SAFETY: ours.
+        unsafe { Edit::new(mbuf) }.set_type(MbufType::Data as u8);
+    }
+    if raw.flags.get() & (flag::PKTHDR | flag::FRESH) == flag::PKTHDR && raw.header().tags.is_some() {
+        // SAFETY: ours.
+        return unsafe { free_tagged(mbuf) };
+    }
+    // SAFETY: ours, untagged.
+    unsafe { free_untagged(mbuf) };
+}
+
+/// # Safety
+/// As for [`free`]; the mbuf has a header with tags.
+#[cold]
+unsafe fn free_tagged(mbuf: NonNull<RawMbuf>) {
+    // SAFETY: ours; the header is initialised (invariant 6), and never read again: a free mbuf's is none. The tags are
+    // dropped last: they may run the user's code.
+    unsafe {
+        let _tags = (&raw const (*mbuf.as_ref().header_place()).tags).read();
+        free_untagged(mbuf);
+    }
+}
+
+/// # Safety
+/// As for [`free`]; the mbuf has no tags that were not taken, and its type is data.
+#[inline(always)]
+unsafe fn free_untagged(mbuf: NonNull<RawMbuf>) {
+    // SAFETY: ours.
+    let raw = unsafe { mbuf.as_ref() };
+    let object = Object::new(mbuf.cast());
+    let (storage, kind) = (NonNull::new(raw.storage.get()), raw.kind());
+    if raw.has(flag::PAIRED) {
+        // SAFETY: by this function's contract.
+        return unsafe { free_paired(raw, object, storage, kind) };
+    }
+    raw.storage.set(ptr::null_mut());
+    raw.head.unmark();
+    // Let go of when the mbuf is home: the storage's owner may run the user's code.
+    let _storage = Released(storage, kind);
+    // SAFETY: at rest: without storage.
+    unsafe { put(object, false) };
+}
+
+/// Frees a marked mbuf of the packet zone: with its cluster if it holds one alone, or with another one if there is one.
+///
+/// # Safety
+/// As for [`free`]. The storage is the mbuf's, of that kind.
+#[inline(never)]
+unsafe fn free_paired(raw: &RawMbuf, object: Object, storage: Option<NonNull<Storage>>, kind: StorageKind) {
+    if let Some(storage) = storage
+        && kind == StorageKind::Cluster(Class::Cluster)
+        // SAFETY: held by invariant 3.
+        && unsafe { storage.as_ref() }.refs.is_unique()
+    {
+        raw.head.unmark();
+        // SAFETY: at rest but for the window: it holds a 2 KiB cluster alone.
+        return unsafe { put(object, true) };
+    }
+    raw.storage.set(ptr::null_mut());
+    raw.head.unmark();
+    let _storage = Released(storage, kind);
+    let bare = Bare(object);
+    // May panic, if the page source does.
+    let Some(cluster) = raw.shared().spare_cluster() else { return };
+    mem::forget(bare);
+    // SAFETY: a cluster that is ours alone; with it the mbuf is at rest.
+    unsafe {
+        let storage = cluster.as_ptr::<Storage>();
+        raw.storage.set(storage.as_ptr());
+        raw.buf.set((*storage.as_ptr()).buf);
+        raw.cap.set((*storage.as_ptr()).size);
+        put(object, true);
+    }
+}
+
+/// An mbuf of the packet zone that has no cluster, and so is no object of that zone: it goes back to the keg, where
+/// the mbuf zone finds it.
+struct Bare(Object);
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        // SAFETY: made only for an mbuf that is given away, marked no more, without storage.
+        unsafe { raw::discard(self.0) };
+    }
+}
+
+/// # Safety
+/// The mbuf is at rest but for its window, and given away.
+#[inline]
+pub(super) unsafe fn put(object: Object, paired: bool) {
+    // SAFETY: by this function's contract; the object's head is live until it is given away.
+    unsafe {
+        let head = object.as_ptr::<Head>().as_ref();
+        if paired {
+            if !raw::try_put::<{ lane::PACKET }>(object, head) {
+                raw::put::<{ lane::PACKET }>(object);
+            }
+        } else if !raw::try_put::<{ lane::MBUF }>(object, head) {
+            raw::put::<{ lane::MBUF }>(object);
+        }
+    }
+}
+
+/// Brings a slot of the mbuf keg to rest, for the mbuf zone or (with a cluster) for the packet zone.
+///
+/// # Safety
+/// The slot is out of the keg and nobody else's; it is zeroed or was an mbuf. The cluster is given to it.
+pub(in crate::raw) unsafe fn init(object: Object, cluster: Option<Object>) {
+    let raw = object.as_ptr::<RawMbuf>();
+    // SAFETY: ours; all zero bytes are an mbuf without storage.
+    unsafe {
+        let raw = raw.as_ref();
+        raw.next.set(ptr::null_mut());
+        raw.next_packet.set(ptr::null_mut());
+        raw.flags.set(0);
+        raw.len.set(0);
+        let storage = cluster.map_or(ptr::null_mut(), |c| c.as_ptr::<Storage>().as_ptr());
+        raw.storage.set(storage);
+        if let Some(storage) = storage.as_ref() {
+            raw.buf.set(storage.buf);
+            raw.cap.set(storage.size);
+        }
+    }
+}
+
+/// Takes the cluster of a free mbuf of the packet zone, if it has one.
+///
+/// # Safety
+/// The mbuf is free and nobody else's.
+pub(in crate::raw) unsafe fn fini(object: Object) -> Option<Object> {
+    // SAFETY: ours.
+    let raw = unsafe { object.as_ptr::<RawMbuf>().as_ref() };
+    let storage = NonNull::new(raw.storage.replace(ptr::null_mut()))?;
+    Some(Object::new(storage.cast()))
+}

@@ -1,0 +1,391 @@
+//! One mbuf: 256 bytes of links, window, storage, and either inline data or a packet header and less of it.
+//!
+//! ```text
+//!   0  head: zone (and mark), place in the keg      ┐
+//!  16  next, next_packet                            │ first line: all that
+//!  32  data, len, flags (type in the low bits)      │ allocation and free touch
+//!  48  storage, buf                                 ┘
+//!  64  cap, track
+//!  72  ┌ inline data (184 bytes), or ┬ packet header (80 bytes)
+//! 152  │                             ├ inline data (104 bytes)
+//! 256  └                             ┴
+//!
+//! buf              data            data+len           buf+cap
+//!  ├── headroom ────┼─── window ──────┼─── tailroom ─────┤     inline or in storage
+//! ```
+//!
+//! # At rest
+//!
+//! A free mbuf keeps what the next user would otherwise have to set: links null, no mark; one of the mbuf zone has
+//! no storage; one of the packet zone has a 2 KiB cluster that it alone holds, with `buf` and `cap` set for it.
+//! The packet header is not cleared on allocation: the flag `FRESH` says that it reads as empty.
+#![allow(unsafe_code)]
+
+mod edit;
+mod free;
+mod owned;
+#[cfg(test)]
+mod tests;
+
+use core::cell::{Cell, UnsafeCell};
+use core::mem::{offset_of, size_of};
+use core::ptr;
+use core::slice;
+
+use mbuf_zone::raw::Head;
+
+use super::storage::{Storage, StorageKind};
+use super::zones::Shared;
+use crate::config::{Class, HEADER_OFFSET, MHLEN, MLEN, MSIZE, PLAIN_OFFSET};
+use crate::meta::{MbufType, Meta};
+use crate::tag::TagList;
+
+pub(crate) use edit::Edit;
+pub(crate) use free::Released;
+pub(super) use free::{as_object, fini, free, init, try_free};
+pub(crate) use owned::Mbuf;
+
+/// What the first mbuf of a packet knows about the packet.
+///
+/// # Invariants
+/// 1. There is no padding: the bytes are initialised when they become inline data.
+#[repr(C)]
+pub(crate) struct PacketHeader {
+    pub(crate) len: u32,
+    /// The packet's flags while the header is not in an mbuf; there they are the mbuf's.
+    flags: u32,
+    pub(crate) tail: *mut RawMbuf,
+    pub(crate) tags: TagList,
+    pub(crate) meta: Meta,
+}
+
+const _: () = assert!(size_of::<PacketHeader>() == 2 * 4 + 2 * size_of::<usize>() + size_of::<Meta>());
+
+impl PacketHeader {
+    pub(crate) const EMPTY: Self =
+        PacketHeader { len: 0, flags: 0, tail: ptr::null_mut(), tags: TagList::EMPTY, meta: Meta::EMPTY };
+
+    /// A copy for another packet, whose length and tail will be set: `None` if a tag refuses.
+    #[inline]
+    fn copy_of(mbuf: &RawMbuf) -> Option<Self> {
+        let from = mbuf.header();
+        let tags = from.tags.copy()?;
+        Some(PacketHeader {
+            len: 0,
+            flags: mbuf.packet_flags(),
+            tail: ptr::null_mut(),
+            tags,
+            meta: from.meta,
+        })
+    }
+}
+
+/// Bits of `flags` above the type.
+pub(crate) mod flag {
+    pub(crate) const TYPE_MASK: u32 = 0x3f;
+    /// An operation that is being prepared will replace this segment. Never set between operations.
+    pub(crate) const CHOSEN: u32 = 1 << 7;
+    /// [`StorageKind`](super::StorageKind), three bits.
+    pub(crate) const KIND_SHIFT: u32 = 8;
+    pub(crate) const KIND_MASK: u32 = 7 << KIND_SHIFT;
+    /// A packet header is there.
+    pub(crate) const PKTHDR: u32 = 1 << 11;
+    /// The packet header reads as empty, whatever its bytes are.
+    pub(crate) const FRESH: u32 = 1 << 12;
+    /// The storage must not be written.
+    pub(crate) const READ_ONLY: u32 = 1 << 13;
+    /// This holder may write behind its window even while the storage is shared.
+    pub(crate) const TAIL_OWNER: u32 = 1 << 14;
+    /// The mbuf belongs to the packet zone, for life.
+    pub(crate) const PAIRED: u32 = 1 << 15;
+    /// Flags that users see and set, from here up.
+    pub(crate) const USER_SHIFT: u32 = 16;
+    pub(crate) const USER_MASK: u32 = 0xffff << USER_SHIFT;
+    /// The last byte of the window is the last of a record. Never set on an empty window.
+    pub(crate) const END: u32 = 1 << USER_SHIFT;
+    /// Those that, with a packet header, say something of the packet, and go where the header goes.
+    pub(crate) const PACKET_MASK: u32 = 0xfffe << USER_SHIFT;
+}
+
+/// An mbuf in memory.
+///
+/// # Invariants
+/// 1. `buf..buf + cap` is initialised memory that lives as long as the mbuf holds its storage: the inline area from
+///    72 or (with a packet header) 152 if `storage` is null, otherwise the storage's bytes. Kind bits agree.
+/// 2. The window `data..data + len` lies within `buf..buf + cap`.
+/// 3. If `storage` is not null the mbuf is one of its `refs`.
+/// 4. At most one holder of a storage has `TAIL_OWNER`, and then no other holder's window ends behind that one's.
+/// 5. The mark is set if the storage is, or was, shared, is not the one the mbuf rests with, tags are attached, or the
+///    type is another than data, which alone is not counted.
+/// 6. With `PKTHDR` and without `FRESH`, the header is an initialised [`PacketHeader`].
+/// 7. Through a shared reference nothing changes but the mark. Changes are made by whoever owns the mbuf, or borrows
+///    it mutably ([`Edit`]).
+#[repr(C, align(64))]
+pub(crate) struct RawMbuf {
+    head: Head,
+    pub(super) next: Cell<*mut RawMbuf>,
+    pub(crate) next_packet: Cell<*mut RawMbuf>,
+    data: Cell<*mut u8>,
+    len: Cell<u32>,
+    flags: Cell<u32>,
+    storage: Cell<*mut Storage>,
+    buf: Cell<*mut u8>,
+    cap: Cell<u32>,
+    track: Cell<u32>,
+    area: UnsafeCell<Area>,
+}
+
+#[repr(C, align(8))]
+struct Area([u8; MLEN]);
+
+const _: () = assert!(size_of::<RawMbuf>() == MSIZE);
+const _: () = assert!(offset_of!(RawMbuf, area) == PLAIN_OFFSET);
+const _: () = assert!(HEADER_OFFSET + MHLEN == MSIZE && HEADER_OFFSET.is_multiple_of(8));
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(offset_of!(RawMbuf, cap) == 64);
+
+// SAFETY: through a shared reference nothing changes but the mark, which is atomic (invariant 7).
+unsafe impl Sync for RawMbuf {}
+
+impl RawMbuf {
+    #[inline]
+    fn has(&self, flag: u32) -> bool {
+        self.flags.get() & flag != 0
+    }
+
+    /// Bytes of the window.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len.get() as usize
+    }
+
+    /// The window.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: initialised and live by invariants 1 and 2; not written while `self` is borrowed: by this handle
+        // by invariant 7, by other holders by `Storage`'s invariant 3, as tail owners write behind our window.
+        unsafe { slice::from_raw_parts(self.data.get(), self.len()) }
+    }
+
+    #[inline]
+    pub(crate) fn kind(&self) -> StorageKind {
+        StorageKind::from_bits((self.flags.get() & flag::KIND_MASK) >> flag::KIND_SHIFT)
+    }
+
+    /// Whether the bytes are in storage, not inline.
+    #[inline]
+    pub(crate) fn has_storage(&self) -> bool {
+        !self.storage.get().is_null()
+    }
+
+    #[inline]
+    fn storage(&self) -> Option<&Storage> {
+        // SAFETY: null, or live by invariant 3.
+        unsafe { self.storage.get().as_ref() }
+    }
+
+    /// Mbufs that share the storage; one for inline data.
+    pub(crate) fn share_count(&self) -> u32 {
+        self.storage().map_or(1, |s| s.refs.get())
+    }
+
+    #[inline]
+    fn is_unique(&self) -> bool {
+        // An unmarked mbuf's storage was never shared (invariant 5).
+        !self.head.is_marked() || self.storage().is_none_or(|s| s.refs.is_unique())
+    }
+
+    /// Whether the window may be written.
+    #[inline]
+    pub(crate) fn is_writable(&self) -> bool {
+        !self.has(flag::READ_ONLY) && self.is_unique()
+    }
+
+    #[inline]
+    fn front(&self) -> usize {
+        self.data.get().addr() - self.buf.get().addr()
+    }
+
+    #[inline]
+    fn back(&self) -> usize {
+        self.cap.get() as usize - self.front() - self.len()
+    }
+
+    /// Bytes in front of the window that may be written.
+    #[inline]
+    pub(crate) fn headroom(&self) -> usize {
+        if self.is_writable() { self.front() } else { 0 }
+    }
+
+    #[inline]
+    fn may_write_tail(&self) -> bool {
+        // What follows the end of a record is in another segment.
+        !self.has(flag::READ_ONLY | flag::END) && (self.has(flag::TAIL_OWNER) || self.is_unique())
+    }
+
+    /// Bytes behind the window that may be written.
+    #[inline]
+    pub(crate) fn tailroom(&self) -> usize {
+        if self.may_write_tail() { self.back() } else { 0 }
+    }
+
+    /// Bytes of the storage or inline area.
+    pub(crate) fn capacity(&self) -> usize {
+        self.cap.get() as usize
+    }
+
+    /// Bytes the mbuf pins: itself and its storage.
+    pub(crate) fn memory(&self) -> usize {
+        MSIZE + self.storage().map_or(0, |s| s.size as usize)
+    }
+
+    pub(crate) fn type_bits(&self) -> u8 {
+        (self.flags.get() & flag::TYPE_MASK) as u8
+    }
+
+    fn mbuf_type(&self) -> MbufType {
+        MbufType::from_bits(self.type_bits())
+    }
+
+    pub(crate) fn user_flags(&self) -> u16 {
+        (self.flags.get() >> flag::USER_SHIFT) as u16
+    }
+
+    /// The flags of another segment that shows bytes of this one up to `end`: not those of the packet; the end of a
+    /// record only if the last byte is among them.
+    #[inline]
+    pub(crate) fn flags_up_to(&self, end: usize) -> u16 {
+        (self.told_up_to(end) >> flag::USER_SHIFT) as u16
+    }
+
+    /// The same, where they stand.
+    #[inline]
+    fn told_up_to(&self, end: usize) -> u32 {
+        let packet = if self.has(flag::PKTHDR) { flag::PACKET_MASK } else { 0 };
+        let behind = if end < self.len() { flag::END } else { 0 };
+        self.flags.get() & flag::USER_MASK & !packet & !behind
+    }
+
+    fn packet_flags(&self) -> u32 {
+        self.flags.get() & flag::PACKET_MASK
+    }
+
+    /// A copy of the header for another packet: `None` if a tag refuses.
+    #[inline]
+    pub(super) fn copied_header(&self) -> Option<PacketHeader> {
+        PacketHeader::copy_of(self)
+    }
+
+    #[inline]
+    pub(crate) fn has_header(&self) -> bool {
+        self.has(flag::PKTHDR)
+    }
+
+    /// Whether the storage must not be written, whoever holds it.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.has(flag::READ_ONLY)
+    }
+
+    /// Whether the mbuf can carry a packet header without another allocation.
+    #[inline]
+    pub(crate) fn can_carry_header(&self) -> bool {
+        self.kind() != StorageKind::Inline || self.has(flag::PKTHDR) || self.len() <= MHLEN
+    }
+
+    /// Whether the operation that is being prepared chose this segment.
+    pub(crate) fn is_chosen(&self) -> bool {
+        self.has(flag::CHOSEN)
+    }
+
+    /// The pool the mbuf came from.
+    #[inline]
+    pub(crate) fn shared(&self) -> &Shared {
+        // SAFETY: the zones of a pool have its `Shared` as user pointer, and an object that is out keeps it alive.
+        unsafe { &*self.head.user().cast::<Shared>() }
+    }
+
+    fn header_place(&self) -> *mut PacketHeader {
+        self.area.get().cast()
+    }
+
+    /// The packet header, empty if it is fresh.
+    #[inline]
+    pub(super) fn header(&self) -> &PacketHeader {
+        debug_assert!(self.has(flag::PKTHDR));
+        if self.has(flag::FRESH) {
+            return const { &PacketHeader::EMPTY };
+        }
+        // SAFETY: initialised by invariant 6; not changed while borrowed (invariant 7).
+        unsafe { &*self.header_place() }
+    }
+
+    pub(super) fn is_fresh(&self) -> bool {
+        self.has(flag::FRESH)
+    }
+
+    /// The owner of external, read-only storage, if it is an `O`.
+    #[cfg(feature = "bytes")]
+    pub(crate) fn owner<O: Send + Sync + 'static>(&self) -> Option<&O> {
+        if self.kind() != StorageKind::External || !self.has(flag::READ_ONLY) {
+            return None;
+        }
+        // SAFETY: held by invariant 3, external and read-only as just checked, borrowed with `self`.
+        unsafe { super::storage::owner_ref(ptr::NonNull::new(self.storage.get())?) }
+    }
+
+    /// Offset of the window in the storage.
+    #[cfg(feature = "bytes")]
+    pub(crate) fn offset(&self) -> usize {
+        self.front()
+    }
+
+    /// What disagrees with the invariants that can be checked from here.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let (data, buf, cap) = (self.data.get().addr(), self.buf.get().addr(), self.capacity());
+        if data < buf || data - buf > cap || self.len() > cap - (data - buf) {
+            return Some("the window is outside of the storage");
+        }
+        match (self.kind(), self.storage()) {
+            (StorageKind::Inline, None) => {
+                let base = ptr::from_ref(self).addr();
+                let start = base + if self.has(flag::PKTHDR) { HEADER_OFFSET } else { PLAIN_OFFSET };
+                if buf != start || buf + cap != base + MSIZE {
+                    return Some("the inline area is not where it should be");
+                }
+            }
+            (StorageKind::Inline, Some(_)) | (_, None) => {
+                return Some("the kind of storage and the storage disagree");
+            }
+            (kind, Some(storage)) => {
+                if buf != storage.buf.addr() || cap != storage.size as usize {
+                    return Some("the bounds are not the storage's");
+                }
+                if storage.refs.get() == 0 {
+                    return Some("the storage is held and has no holders");
+                }
+                let rests_here = self.has(flag::PAIRED) && kind == StorageKind::Cluster(Class::Cluster);
+                let at_rest = rests_here && storage.refs.get() == 1;
+                if !at_rest && !self.head.is_marked() {
+                    return Some("the mbuf would be freed as if its storage were its own");
+                }
+            }
+        }
+        if self.has(flag::END) && self.len() == 0 {
+            return Some("a record ends with no bytes");
+        }
+        if self.has(flag::PKTHDR)
+            && !self.has(flag::FRESH)
+            && self.header().tags.is_some()
+            && !self.head.is_marked()
+        {
+            return Some("the mbuf would be freed without its tags");
+        }
+        if self.mbuf_type() != MbufType::Data && !self.head.is_marked() {
+            return Some("the mbuf would be freed and stay counted with its type");
+        }
+        None
+    }
+}
+
+const TYPE_DATA: u32 = MbufType::Data as u32;
+const CLUSTER_BITS: u32 = StorageKind::Cluster(Class::Cluster).bits() << flag::KIND_SHIFT;

@@ -1,0 +1,124 @@
+//! Breaks mbufs on purpose, to see that `check` finds it.
+
+use super::*;
+use crate::{Chain, Corruption, OpError, Packet, Pool};
+
+/// A packet of three segments: a cluster, a shared cluster, inline data.
+fn packet(pool: &Pool) -> Packet {
+    let mut packet = Packet::from_slice(pool, &[1; 1900]).unwrap();
+    packet.append(Packet::from_slice(pool, &[2; 1984]).unwrap().share().unwrap()).unwrap();
+    packet.append(Chain::from_slice(pool, &[3; 100]).unwrap()).unwrap();
+    assert_eq!((packet.segment_count(), packet.check()), (3, Ok(())));
+    packet
+}
+
+/// Breaks segment `n`, says what `check` finds, and mends it.
+fn broken(n: usize, with: impl Fn(&RawMbuf) -> u32, set: impl Fn(&RawMbuf, u32)) -> Corruption {
+    let pool = Pool::new();
+    let packet = packet(&pool);
+    let seg = packet.segs().nth(n).unwrap();
+    let old = with(seg);
+    let found = packet.check().expect_err("it was broken");
+    set(seg, old);
+    assert_eq!(packet.check(), Ok(()));
+    found
+}
+
+fn fault(corruption: Corruption) -> (usize, &'static str) {
+    match corruption {
+        Corruption::Segment { segment, fault } => (segment, fault),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_window_beyond_its_storage_is_found() {
+    for n in 0..3 {
+        let found = broken(n, |seg| seg.len.replace(seg.cap.get() + 1), |seg, old| seg.len.set(old));
+        assert_eq!(fault(found), (n, "the window is outside of the storage"));
+    }
+}
+
+#[test]
+fn bounds_that_are_not_the_storages_are_found() {
+    let found = broken(1, |seg| seg.cap.replace(2049), |seg, old| seg.cap.set(old));
+    assert_eq!(fault(found), (1, "the bounds are not the storage's"));
+    let found = broken(2, |seg| seg.cap.replace(183), |seg, old| seg.cap.set(old));
+    assert_eq!(fault(found), (2, "the inline area is not where it should be"));
+}
+
+#[test]
+fn a_wrong_kind_of_storage_is_found() {
+    let inline = |seg: &RawMbuf| seg.flags.replace(seg.flags.get() & !flag::KIND_MASK);
+    let found = broken(1, inline, |seg, old| seg.flags.set(old));
+    assert_eq!(fault(found), (1, "the kind of storage and the storage disagree"));
+    let cluster = |seg: &RawMbuf| seg.flags.replace(seg.flags.get() | CLUSTER_BITS);
+    let found = broken(2, cluster, |seg, old| seg.flags.set(old));
+    assert_eq!(fault(found), (2, "the kind of storage and the storage disagree"));
+}
+
+#[test]
+fn a_lost_mark_and_a_lost_count_are_found() {
+    let unmark = |seg: &RawMbuf| {
+        seg.head.unmark();
+        0
+    };
+    let found = broken(1, unmark, |seg, _| seg.head.mark());
+    assert_eq!(fault(found), (1, "the mbuf would be freed as if its storage were its own"));
+    let lose = |seg: &RawMbuf| {
+        let count = seg.storage().unwrap().refs.get();
+        seg.storage().unwrap().refs.set(0);
+        count
+    };
+    let found = broken(1, lose, |seg, old| seg.storage().unwrap().refs.set(old));
+    assert_eq!(fault(found), (1, "the storage is held and has no holders"));
+}
+
+#[test]
+fn a_type_that_would_stay_counted_is_found() {
+    let retype = |seg: &RawMbuf| seg.flags.replace(seg.flags.get() + 1);
+    let found = broken(2, retype, |seg, old| seg.flags.set(old));
+    assert_eq!(fault(found), (2, "the mbuf would be freed and stay counted with its type"));
+}
+
+#[test]
+fn a_header_in_the_middle_an_empty_segment_and_a_forgotten_choice_are_found() {
+    let header = |seg: &RawMbuf| seg.flags.replace(seg.flags.get() | flag::PKTHDR | flag::FRESH);
+    let found = broken(1, header, |seg, old| seg.flags.set(old));
+    assert_eq!(found, Corruption::Header { segment: 1, present: true });
+    let found = broken(2, |seg| seg.len.replace(0), |seg, old| seg.len.set(old));
+    assert_eq!(found, Corruption::Empty { segment: 2 });
+    let chosen = |seg: &RawMbuf| seg.flags.replace(seg.flags.get() | flag::CHOSEN);
+    let found = broken(0, chosen, |seg, old| seg.flags.set(old));
+    assert_eq!(found, Corruption::Linked { segment: 0 });
+}
+
+#[test]
+fn a_wrong_total_a_wrong_tail_and_a_missing_header_are_found() {
+    let pool = Pool::new();
+    let mut packet = packet(&pool);
+    packet.header_mut().len += 1;
+    assert_eq!(packet.check(), Err(Corruption::Length { header: 3985, segments: 3984 }));
+    packet.header_mut().len -= 1;
+    let first = ptr::from_ref(packet.first()).cast_mut();
+    let tail = core::mem::replace(&mut packet.header_mut().tail, first);
+    assert_eq!(packet.check(), Err(Corruption::Tail));
+    packet.header_mut().tail = tail;
+    let flags = packet.first().flags.replace(packet.first().flags.get() & !flag::PKTHDR);
+    assert_eq!(packet.check(), Err(Corruption::Header { segment: 0, present: false }));
+    packet.first().flags.set(flags);
+    assert_eq!(packet.check(), Ok(()));
+}
+
+#[test]
+fn storage_that_cannot_be_counted_refuses_another_sharer() {
+    let pool = Pool::new();
+    let packet = packet(&pool);
+    let storage = packet.segs().nth(1).unwrap().storage().unwrap();
+    storage.refs.set(1 << 31);
+    assert_eq!(packet.share().map(drop), Err(OpError::TooManySharers));
+    storage.refs.set(1);
+    assert_eq!(packet.check(), Ok(()));
+    drop(packet);
+    assert_eq!(pool.stats().mbufs.current, 0);
+}
