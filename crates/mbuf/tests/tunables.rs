@@ -4,7 +4,7 @@ use mbuf::{
     Class, LimitPolicy, MHLEN, Origin, Packet, Pool, Preset, Resource, Rule, SettingErrors, StorageKind,
     Tunable, Tunables, Value,
 };
-use mbuf_testkit::assert_empty;
+use mbuf_testkit::{assert_empty, scaled};
 use proptest::prelude::*;
 
 fn limits(tunables: &Tunables) -> [Option<usize>; 5] {
@@ -431,6 +431,8 @@ fn lines() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: scaled(256, 3) as u32, failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn hostile_text_is_read_or_refused(text in "(?s).{0,400}", value in ".{0,60}") {
         let mut tunables = Tunables::new();
