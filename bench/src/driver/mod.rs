@@ -5,6 +5,7 @@ mod count;
 mod guard;
 mod machine;
 mod measure;
+mod plot;
 mod report;
 mod results;
 mod verdict;
@@ -63,6 +64,9 @@ struct Report {
     /// Where the samples go, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Where the picture goes, as SVG.
+    #[arg(long)]
+    plot: Option<PathBuf>,
     /// Only rows whose names contain this.
     #[arg(long, default_value = "")]
     rows: String,

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::results::{Measured, Results, best, typical};
 use super::verdict::{Ratio, Verdict};
-use super::{Report, build, machine};
+use super::{Report, build, machine, plot};
 use crate::goals::{Against, GOALS};
 use crate::rows::ROWS;
 
@@ -13,6 +13,9 @@ pub fn run(options: &Report) -> Result<(), String> {
     if let Some(path) = &options.json {
         let json = serde_json::to_string(&results).expect("numbers and strings");
         std::fs::write(path, json).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    if let Some(path) = &options.plot {
+        plot::draw(&results, path)?;
     }
     let text = written(&results, options);
     match &options.out {
