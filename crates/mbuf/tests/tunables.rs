@@ -226,7 +226,7 @@ fn a_bad_value_is_named_with_its_source_and_the_rule() {
         assert_eq!(messages(&errors), [format!("pool.conf:3: {message}")]);
         assert_eq!(tunables, Tunables::new(), "nothing was set");
     }
-    let long = format!("kern.ipc.nmbufs={}", "9".repeat(100_000));
+    let long = format!("kern.ipc.nmbufs={}", "9".repeat(scaled(100_000, 1000)));
     let error = Tunables::new().read_text("f", &long).unwrap_err().to_string();
     assert!(error.len() < 200 && error.contains("999…: it is at most"), "{error}");
 }
