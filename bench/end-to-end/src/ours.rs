@@ -84,11 +84,11 @@ impl<const COPY: bool> Frame for Ours<COPY> {
 
     /// Off the front and on again: that leaves shared bytes alone.
     fn insert_tag(&mut self, tag: [u8; 4]) {
-        let mut header = [0; 16];
-        self.0.read_at(0, &mut header[..12]).expect(UNLIMITED);
-        header[12..].copy_from_slice(&tag);
+        let addresses: [u8; 12] = self.read(0).expect(UNLIMITED);
         self.cut_front(12);
-        self.put_front(&header);
+        let header = self.0.prepend(16).expect(UNLIMITED);
+        header[..12].copy_from_slice(&addresses);
+        header[12..].copy_from_slice(&tag);
     }
 
     fn remove_tag(&mut self) {
