@@ -239,24 +239,35 @@ fn hostile_fragments_are_refused() {
 
 #[test]
 fn what_waits_too_long_is_given_up() {
-    // 40 seconds of capture time pass between two fragments.
     let path = write_pcap("late-whole.pcap", LinkType::ETHERNET, &[v4(7, &[], &payload(1000))]);
     let pieces = through(&path, "fragment:576", "late.pcapng");
-    let mut file = pcap(LinkType::ETHERNET, &[]);
-    for (seconds, piece) in [(100u32, &pieces[0]), (140, &pieces[1])] {
-        for field in [seconds, 0, piece.bytes.len() as u32, piece.bytes.len() as u32] {
-            file.extend(field.to_le_bytes());
+    let other = v4(8, &[], &payload(8));
+    // Seconds of capture time: of the first fragment, of another frame, of the second fragment. None is 0.
+    for (times, late) in [
+        ([100, 110, 140], true),
+        ([100, 110, 130], false),
+        ([100, 140, 100], true),
+        ([0, 100, 140], true),
+        ([0, 100, 130], false),
+        ([0, 0, 100], false),
+    ] {
+        let mut file = pcap(LinkType::ETHERNET, &[]);
+        for (seconds, bytes) in times.into_iter().zip([&pieces[0].bytes, &other, &pieces[1].bytes]) {
+            for field in [seconds, 0, bytes.len() as u32, bytes.len() as u32] {
+                file.extend(field.to_le_bytes());
+            }
+            file.extend(bytes);
         }
-        file.extend(&piece.bytes);
-    }
-    let path = temp("late.pcap");
-    std::fs::write(&path, file).unwrap();
-    for window in ["1", "64"] {
-        let args = [path.to_str().unwrap(), "--stage", "reassemble", "--json", "--window", window];
-        let report = replay(&args).survived().json();
-        let stage = &report["stages"][1];
-        assert_eq!(stage["packets_out"], 0, "{stage}");
-        assert_eq!(stage["dropped"]["incomplete for 30 seconds"], 1, "{stage}");
-        assert_eq!(stage["dropped"]["pieces missing at the end"], 1, "{stage}");
+        let path = temp("late.pcap");
+        std::fs::write(&path, file).unwrap();
+        for window in ["1", "64"] {
+            let args = [path.to_str().unwrap(), "--stage", "reassemble", "--json", "--window", window];
+            let report = replay(&args).survived().json();
+            let stage = &report["stages"][1];
+            assert_eq!(stage["packets_out"], if late { 1 } else { 2 }, "{times:?}: {stage}");
+            let dropped = |why: &str| stage["dropped"][why].as_u64().unwrap_or(0);
+            assert_eq!(dropped("incomplete for 30 seconds"), u64::from(late), "{times:?}: {stage}");
+            assert_eq!(dropped("pieces missing at the end"), u64::from(late), "{times:?}: {stage}");
+        }
     }
 }

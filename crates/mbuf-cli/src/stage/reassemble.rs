@@ -28,6 +28,8 @@ pub(crate) struct Reassemble {
     arrivals: u64,
     /// The latest capture time seen.
     now: u64,
+    /// Up to this time, nothing has waited too long.
+    patient_until: u64,
 }
 
 /// What the fragments of one datagram have in common.
@@ -54,7 +56,7 @@ struct Datagram {
 
 impl Stage for Reassemble {
     fn process(&mut self, mut packet: Packet, desk: &mut Desk<'_>) {
-        self.now = self.now.max(packet.meta().timestamp);
+        self.tell_time(packet.meta().timestamp);
         let link_type = desk.interfaces.link_of(&packet);
         let Some(link) = Link::parse(&packet, link_type) else {
             return desk.pass_untouched(packet, "not a fragment");
@@ -103,7 +105,7 @@ impl Stage for Reassemble {
     }
 
     fn finish(&mut self, desk: &mut Desk<'_>) {
-        self.now = 0;
+        (self.now, self.patient_until) = (0, 0);
         while let Some(key) = self.oldest() {
             self.give_up(&key, "pieces missing at the end", desk);
         }
@@ -152,14 +154,24 @@ impl Reassemble {
         }
     }
 
-    /// Gives up what waited too long. What came before any time was known waits from the first time that is.
+    /// Moves the clock forward. What came before any time was known waits from the first time that is.
+    fn tell_time(&mut self, time: u64) {
+        if self.now == 0 && time > 0 {
+            self.datagrams.values_mut().for_each(|datagram| datagram.since = time);
+        }
+        self.now = self.now.max(time);
+    }
+
+    /// Gives up what waited too long.
     fn expire(&mut self, desk: &mut Desk<'_>) {
+        if self.now <= self.patient_until {
+            return;
+        }
         while let Some(key) = self.oldest() {
-            let Some(datagram) = self.datagrams.get_mut(&key) else { break };
-            if datagram.since == 0 {
-                datagram.since = self.now;
-            }
+            let Some(datagram) = self.datagrams.get(&key) else { break };
             if self.now.saturating_sub(datagram.since) <= PATIENCE {
+                // The others came later.
+                self.patient_until = datagram.since.saturating_add(PATIENCE);
                 break;
             }
             self.give_up(&key, "incomplete for 30 seconds", desk);
