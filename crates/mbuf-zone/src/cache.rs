@@ -78,8 +78,8 @@ struct Stash {
     given: usize,
 }
 
-/// Magazines in a stash at most.
-const LARGEST_STASH: usize = 64;
+/// Objects in a stash at most.
+const LARGEST_STASH: usize = 4096;
 
 impl Stash {
     /// Exchanges an empty magazine for what the depot has.
@@ -87,7 +87,7 @@ impl Stash {
         stock.full_for(magazine);
         if magazine.is_full() && self.given > 0 {
             self.given -= 1;
-            self.room = (self.room + 1).min(LARGEST_STASH);
+            self.room = (self.room + 1).min(LARGEST_STASH / magazine.capacity());
         }
     }
 

@@ -277,9 +277,9 @@ impl Keg {
     }
 
     /// Adds a slab. The first ones are small, later ones as large as all before them, up to 2 MiB: small zones
-    /// stay small, large ones get long runs for large pages.
+    /// stay small, large ones get long runs for large pages. Where there are blocks it is their run that is so long.
     fn grow(&self, state: &mut State, limit: usize) -> bool {
-        let unit = self.shape.bytes();
+        let unit = self.shape.block.map_or(self.shape.slot.size(), |block| block.size());
         let bytes = state.total.saturating_mul(unit).clamp(SMALLEST_SLAB, LARGEST_SLAB);
         let mut count = (bytes / unit).max(1).min(limit.saturating_sub(state.total).max(1));
         loop {

@@ -1,7 +1,7 @@
 //! Fixed-size object zones: what UMA, object caches and `pool(9)` are to the BSD kernels, in user space.
 //!
 //! ```text
-//! thread cache: two magazines, counters beside them   no lock, no locked instruction
+//! thread cache: two magazines and more, a counter     no lock, no locked instruction
 //!      │ a magazine at a time
 //! depot: full and empty magazines, loose objects      one lock
 //!      │ an object at a time, plain ones in batches; init / fini hooks

@@ -1,4 +1,4 @@
-//! An explicit cache: the same two magazines, owned by a value instead of by a thread.
+//! An explicit cache: the same magazines, owned by a value instead of by a thread.
 #![allow(unsafe_code)]
 
 use alloc::sync::Arc;

@@ -131,24 +131,29 @@ impl RawZone {
     /// The [`Cause`], when not enough objects are free. Of two calls that together want more than there is, both may
     /// fail.
     pub fn get_bulk<const LANE: usize>(&self, out: &mut [MaybeUninit<Object>]) -> Result<(), Cause> {
-        let mut done = crate::thread::pop_many::<LANE>(&self.core, out);
-        while done < out.len() {
-            match self.get::<LANE>() {
-                Ok(object) => {
-                    out[done] = MaybeUninit::new(object);
-                    done += 1;
-                    done += crate::thread::pop_many::<LANE>(&self.core, &mut out[done..]);
-                }
-                Err(cause) => {
-                    for object in &out[..done] {
-                        // SAFETY: the first `done` are initialised, ours and unused.
-                        unsafe { put::<LANE>(object.assume_init()) };
-                    }
-                    return Err(cause);
+        /// Puts back what was taken, if not all could be had or a hook panicked.
+        struct Taken<'a, const LANE: usize>(&'a mut [MaybeUninit<Object>], usize);
+
+        impl<const LANE: usize> Drop for Taken<'_, LANE> {
+            fn drop(&mut self) {
+                for object in &self.0[..self.1] {
+                    // SAFETY: the first so many are initialised, ours and unused.
+                    unsafe { put::<LANE>(object.assume_init()) };
                 }
             }
         }
-        Ok(())
+
+        let mut taken = Taken::<LANE>(out, 0);
+        loop {
+            taken.1 += crate::thread::pop_many::<LANE>(&self.core, &mut taken.0[taken.1..]);
+            if taken.1 == taken.0.len() {
+                core::mem::forget(taken);
+                return Ok(());
+            }
+            let object = self.get::<LANE>()?;
+            taken.0[taken.1] = MaybeUninit::new(object);
+            taken.1 += 1;
+        }
     }
 
     /// Puts objects back.

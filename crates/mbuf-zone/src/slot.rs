@@ -117,7 +117,8 @@ impl<T: Send + 'static> Builder<T> {
         self
     }
 
-    /// Objects per magazine; a thread caches at most two magazines. Default: 64.
+    /// Objects per magazine; a thread caches two magazines, and up to 4096 objects more if it takes back what it gave.
+    /// Default: 64.
     pub fn magazine(mut self, objects: usize) -> Self {
         self.settings.magazine = objects;
         self

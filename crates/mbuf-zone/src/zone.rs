@@ -87,7 +87,7 @@ pub unsafe trait Hooks: Send + Sync {
 /// Most plain objects that are made at a time.
 const BATCH: usize = 32;
 
-/// More would be a mistake: a thread caches up to two magazines.
+/// More would be a mistake: a thread caches two magazines.
 const LARGEST_MAGAZINE: usize = 1 << 16;
 
 /// The shared part of a zone. Objects name it by address.

@@ -417,6 +417,9 @@ fn too_many_at_a_time_are_none() {
         assert_eq!((error.resource, error.cause), (Resource::Storage(Class::Cluster), AllocCause::Limit(70)));
         assert_eq!((packets.len(), pool.stats().mbufs.current), (3, 3));
     }
+    // However many: nothing is set aside for them before they are there.
+    Packet::with_cluster_bulk(&pool, usize::MAX, &mut packets).unwrap_err();
+    assert_eq!((packets.len(), pool.stats().mbufs.current), (3, 3));
     Packet::with_cluster_bulk(&pool, 67, &mut packets).unwrap();
     drop(packets);
     assert_empty(&pool);

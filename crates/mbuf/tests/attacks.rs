@@ -282,6 +282,20 @@ fn a_page_source_that_panics_leaves_no_choice_behind() {
 }
 
 #[test]
+fn a_page_source_that_panics_amid_a_bulk_keeps_none_of_it() {
+    let moody = Arc::new(AtomicBool::new(false));
+    let pool = Pool::builder().pages(Moody(moody.clone())).build().unwrap();
+    let mut packets = vec![Packet::with_cluster(&pool).unwrap()];
+    moody.store(true, Ordering::Relaxed);
+    // More batches than one, and more than the slab that is there has.
+    assert!(panics(|| Packet::with_cluster_bulk(&pool, 2000, &mut packets).unwrap()));
+    assert_eq!((packets.len(), pool.stats().mbufs.current), (1, 1));
+    moody.store(false, Ordering::Relaxed);
+    packets.clear();
+    assert_eq!(in_use(&pool), [0, 0, 0]);
+}
+
+#[test]
 fn a_page_source_that_panics_does_not_keep_a_pair_that_loses_its_cluster() {
     let moody = Arc::new(AtomicBool::new(false));
     let pool = Pool::builder().pages(Moody(moody.clone())).build().unwrap();

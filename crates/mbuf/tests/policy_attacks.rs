@@ -2,8 +2,9 @@
 //! brakes, sharing at the limit.
 #![allow(unsafe_code)]
 use std::future::Future;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
@@ -26,6 +27,14 @@ fn within(what: &str, secs: u64, f: impl FnOnce() + Send + 'static) {
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("{what}: hangs"),
         Err(_) => panic!("{what}: panicked"),
     }
+}
+
+/// Memory that is never given back. A static knows of it, so that Miri does not take it for lost.
+fn for_ever(bytes: usize) -> &'static mut [MaybeUninit<u8>] {
+    static ALL: Mutex<Vec<AtomicPtr<MaybeUninit<u8>>>> = Mutex::new(Vec::new());
+    let memory = Vec::leak(vec![MaybeUninit::uninit(); bytes]);
+    ALL.lock().unwrap().push(AtomicPtr::new(memory.as_mut_ptr()));
+    memory
 }
 
 fn clusters(pool: &Pool, n: usize) -> Vec<Packet> {
@@ -115,7 +124,7 @@ fn a_waiter_hears_of_a_reservation_that_ends() {
 /// 4a. Memory that a trim gives back is heard of by who waits for memory.
 #[test]
 fn a_waiter_for_memory_hears_of_a_trim() {
-    let memory = Vec::leak(vec![std::mem::MaybeUninit::<u8>::uninit(); 256 << 10]);
+    let memory = for_ever(256 << 10);
     let pool = Pool::builder().pages(Arena::new(memory)).build().unwrap();
     let held = Packet::new(&pool).unwrap();
     let all: Vec<_> = std::iter::from_fn(|| Packet::new(&pool).ok()).collect();
@@ -141,7 +150,7 @@ fn a_waiter_for_memory_hears_of_a_trim() {
 /// 4b. Who waits for memory when nobody has a buffer any more gets the error, and does not sleep for ever.
 #[test]
 fn hopeless_is_noticed_when_the_last_buffer_goes_to_an_open_cache() {
-    let memory = Vec::leak(vec![std::mem::MaybeUninit::<u8>::uninit(); 256 << 10]);
+    let memory = for_ever(256 << 10);
     let pool = Pool::builder().pages(Arena::new(memory)).build().unwrap();
     let mut all = grab(&pool);
     let n = all.len();

@@ -30,15 +30,25 @@ impl Shared {
 
     /// `n` packets behind what is in `out`, or none.
     pub(crate) fn paired_bulk(&self, n: usize, out: &mut Vec<Packet>) -> Result<(), AllocError> {
-        let before = out.len();
-        out.reserve(n);
-        while out.len() - before < n {
-            let batch = (before + n - out.len()).min(BATCH);
-            if let Err(error) = self.paired_batch(batch, out) {
-                out.truncate(before);
-                return Err(error);
+        /// Takes back what was added, if not all could be had or a page source panicked.
+        struct Added<'a>(&'a mut Vec<Packet>, usize);
+
+        impl Drop for Added<'_> {
+            fn drop(&mut self) {
+                self.0.truncate(self.1);
             }
         }
+
+        let before = out.len();
+        let mut added = Added(out, before);
+        let mut left = n;
+        while left > 0 {
+            let batch = left.min(BATCH);
+            added.0.reserve(batch);
+            self.paired_batch(batch, added.0)?;
+            left -= batch;
+        }
+        added.1 = added.0.len();
         Ok(())
     }
 }

@@ -318,7 +318,7 @@ impl Mbuf {
     /// Makes the header of this mbuf, which is a packet alone, a copy of another's.
     #[inline(always)]
     pub(in crate::raw) fn copy_header(&mut self, from: &RawMbuf) -> Result<(), OpError> {
-        debug_assert!(self.has(flag::PKTHDR | flag::FRESH));
+        debug_assert!(self.has(flag::PKTHDR) && self.has(flag::FRESH));
         let source = from.header();
         let tags = if source.tags.is_some() { self.copied_tags(source)? } else { TagList::EMPTY };
         let header =
