@@ -14,7 +14,8 @@
 //!   wide, that may be dropped on any thread, after every zone handle, and while the thread ends.
 //! - A limit is exact: an allocation fails only if, at one moment, every object was in use, for the free objects
 //!   in *every* thread's cache were collected. The fast path pays for that with one load; the collector with a
-//!   `membarrier(2)`.
+//!   `membarrier(2)`. Where destructors may use zones ([`raw::Hooks::is_quiet`] is false, as in [`Zone`]), what a
+//!   concurrent `trim` has in hand counts as in use.
 //! - [`raw`] is for those who lay out their own slots, as the crate `mbuf` does: secondary zones over one keg,
 //!   memory blocks apart from their descriptors, hooks, explicit caches, bulk operations.
 //!
