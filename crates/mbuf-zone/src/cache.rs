@@ -82,12 +82,17 @@ struct Stash {
 const LARGEST_STASH: usize = 4096;
 
 impl Stash {
+    /// Magazines of this size in a stash at most.
+    fn most(magazine: &Magazine) -> usize {
+        LARGEST_STASH / magazine.capacity()
+    }
+
     /// Exchanges an empty magazine for what the depot has.
     fn full_for(&mut self, magazine: &mut Magazine, stock: &mut Stock) {
         stock.full_for(magazine);
         if magazine.is_full() && self.given > 0 {
             self.given -= 1;
-            self.room = (self.room + 1).min(LARGEST_STASH / magazine.capacity());
+            self.room = (self.room + 1).min(Self::most(magazine));
         }
     }
 
@@ -101,7 +106,8 @@ impl Stash {
     /// Exchanges a full magazine for an empty one, here or in the depot.
     fn empty_for(&mut self, magazine: &mut Magazine, depot: &Depot) {
         if self.full.len() == self.room {
-            self.given = (self.given + 1).min(LARGEST_STASH);
+            // More could not be earned back.
+            self.given = (self.given + 1).min(Self::most(magazine));
             return depot.stock.lock().empty_for(magazine);
         }
         let empty = self.empty.pop().unwrap_or_else(|| Magazine::new(magazine.capacity()));
@@ -300,7 +306,7 @@ impl Cache {
     /// A place of the loaded magazine.
     ///
     /// # Safety
-    /// The caller is the owner, or the collector within its critical section.
+    /// The caller is the owner, or holds the lock.
     unsafe fn place(&self, i: usize) -> *mut Place<Object> {
         // SAFETY: changed by the owner alone, under the lock (invariant 1).
         unsafe { *self.base.get() }.wrapping_add(i)
