@@ -697,4 +697,20 @@ mod tests {
         put(&taker, &depot, collected);
         assert_eq!((in_depot(), taker.cached()), (12, 4));
     }
+
+    #[test]
+    fn a_stash_has_a_bound_in_objects() {
+        const ROOM: usize = 1024;
+        let depot = Depot::new();
+        let cache = Cache::new(ROOM, !crate::sync::barriers_available());
+        let name = |i: usize| Object::new(NonNull::without_provenance(NonZeroUsize::new(i * 16).unwrap()));
+        let mut objects: Vec<_> = (1..=10 * ROOM).map(name).collect();
+        for _ in 0..3 {
+            put(&cache, &depot, objects);
+            objects = get(&cache, &depot, 10 * ROOM);
+        }
+        put(&cache, &depot, objects);
+        // The loaded magazine, the spare one, and the stash.
+        assert_eq!((cache.cached(), depot.stock.lock().len()), (2 * ROOM + LARGEST_STASH, 4 * ROOM));
+    }
 }
