@@ -321,10 +321,17 @@ impl Mbuf {
         debug_assert!(self.has(flag::PKTHDR) && self.has(flag::FRESH));
         let source = from.header();
         let tags = if source.tags.is_some() { self.copied_tags(source)? } else { TagList::EMPTY };
-        let header =
-            PacketHeader { len: self.len.get(), flags: 0, tail: self.0.as_ptr(), tags, meta: source.meta };
-        // SAFETY: the header's place in our own mbuf; what was there is not a header (`FRESH`).
-        unsafe { self.header_place().write(header) };
+        let place = self.header_place();
+        // Field by field: a header that is made first and then moved goes by way of the stack, in pieces that do not
+        // match, and each load has to wait for two stores.
+        // SAFETY: the header's place in our own mbuf; what was there is not a header (`FRESH`), and all of it is written.
+        unsafe {
+            (&raw mut (*place).len).write(self.len.get());
+            (&raw mut (*place).flags).write(0);
+            (&raw mut (*place).tail).write(self.0.as_ptr());
+            (&raw mut (*place).tags).write(tags);
+            (&raw mut (*place).meta).copy_from_nonoverlapping(&source.meta, 1);
+        }
         self.flags.set(self.flags.get() & !flag::FRESH | from.packet_flags());
         Ok(())
     }
