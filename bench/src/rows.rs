@@ -45,6 +45,7 @@ pub const ROWS: &[Row] = &[
     },
     one("alloc, fill 1500 B, free", || packets([&[0x5a; 1500]])),
     one("share 1500 B + free", || packets([pattern(1500)])),
+    one("share 1500 B by reference + free", || packets([pattern(1500)])),
     one("share a range + free", || packets([&pattern(1500)[100..1300]])),
     one("share 4 segments + free", || packets([pattern(1500)])),
     one("split at 500 + free both", || packets([&pattern(1500)[..500], &pattern(1500)[500..]])),

@@ -121,8 +121,8 @@ impl<const COPY: bool> Frame for Ours<COPY> {
         }
     }
 
-    fn mirror(self) -> (Self, Self) {
-        let mirror = self.0.share().expect(UNLIMITED);
+    fn mirror(mut self) -> (Self, Self) {
+        let mirror = self.0.share_mut().expect(UNLIMITED);
         (self, Self(mirror))
     }
 }

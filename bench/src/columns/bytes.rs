@@ -52,6 +52,7 @@ impl Column for Buffers {
             cell!("burst of 4096, last in first out", BURST, lifo),
             cell!("alloc, fill 1500 B, free", fill),
             cell!("share 1500 B + free", share),
+            cell!("share 1500 B by reference + free", share),
             cell!("share a range + free", share_range),
             cell!("split at 500 + free both", split),
             cell!("append 64 + trim", append),

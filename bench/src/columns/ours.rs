@@ -62,6 +62,7 @@ impl Column for Ours {
             cell!("burst of 4096, last in first out", BURST, lifo),
             cell!("alloc, fill 1500 B, free", fill),
             cell!("share 1500 B + free", share),
+            cell!("share 1500 B by reference + free", share_by_reference),
             cell!("share a range + free", share_range),
             cell!("share 4 segments + free", share_four),
             cell!("split at 500 + free both", split),
@@ -211,9 +212,9 @@ fn fill<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
 }
 
 #[inline(always)]
-fn shared<const SEE: bool>(packet: &Packet, n: u64, seen: &mut Seen) {
+fn shared<const SEE: bool>(packet: &mut Packet, n: u64, seen: &mut Seen) {
     for _ in 0..n {
-        let shared = packet.share().unwrap();
+        let shared = packet.share_mut().unwrap();
         used(&shared);
         if SEE {
             see(&shared, seen);
@@ -222,16 +223,26 @@ fn shared<const SEE: bool>(packet: &Packet, n: u64, seen: &mut Seen) {
 }
 
 fn share<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
-    shared::<SEE>(&s.cluster, n, seen);
+    shared::<SEE>(&mut s.cluster, n, seen);
+}
+
+fn share_by_reference<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
+    for _ in 0..n {
+        let shared = s.cluster.share().unwrap();
+        used(&shared);
+        if SEE {
+            see(&shared, seen);
+        }
+    }
 }
 
 fn share_four<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
-    shared::<SEE>(&s.four, n, seen);
+    shared::<SEE>(&mut s.four, n, seen);
 }
 
 fn share_range<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
     for _ in 0..n {
-        let shared = s.cluster.share_range(100..1300).unwrap();
+        let shared = s.cluster.share_range_mut(100..1300).unwrap();
         used(&shared);
         if SEE {
             see(&shared, seen);

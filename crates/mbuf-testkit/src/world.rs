@@ -270,7 +270,9 @@ impl World {
             Op::SplitOff { .. }
             | Op::SplitTo { .. }
             | Op::Share { .. }
+            | Op::ShareMut { .. }
             | Op::ShareRange { .. }
+            | Op::ShareRangeMut { .. }
             | Op::Duplicate { .. }
             | Op::DuplicateWithHeadroom { .. } => self.copy(op),
             Op::IntoChain { who } => {
@@ -507,7 +509,9 @@ impl World {
         let (Op::SplitOff { who, .. }
         | Op::SplitTo { who, .. }
         | Op::Share { who }
+        | Op::ShareMut { who }
         | Op::ShareRange { who, .. }
+        | Op::ShareRangeMut { who, .. }
         | Op::Duplicate { who }
         | Op::DuplicateWithHeadroom { who, .. }) = op
         else {
@@ -526,9 +530,14 @@ impl World {
                 (wrap(chain.split_to(at)?), at..len)
             }
             Op::Share { .. } => (wrap(chain.share()?), 0..len),
+            Op::ShareMut { .. } => (wrap(chain.share_mut()?), 0..len),
             Op::ShareRange { from, to, .. } => {
                 let (from, to) = (from.at(len), to.at(len));
                 (wrap(chain.share_range(from..to)?), from..to)
+            }
+            Op::ShareRangeMut { from, to, .. } => {
+                let (from, to) = (from.at(len), to.at(len));
+                (wrap(chain.share_range_mut(from..to)?), from..to)
             }
             Op::Duplicate { .. } => {
                 let copy = chain.duplicate()?;

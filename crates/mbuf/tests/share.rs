@@ -50,6 +50,31 @@ both_kinds! {
         });
     }
 
+    fn who_has_a_chain_alone_shares_as_others_do<H>() {
+        each_shape::<H>(|built| {
+            let counts = |chain: &mbuf::MbufChain<H>| -> Vec<_> {
+                chain.segments().map(|seg| (seg.as_ptr(), seg.share_count(), seg.is_writable())).collect()
+            };
+            let before = counts(&built.chain);
+            let by_reference = built.chain.share().unwrap();
+            let expected = (counts(&by_reference).len(), counts(&built.chain));
+            drop(by_reference);
+            // Alone, and beside other holders.
+            let mine = built.chain.share_mut().unwrap();
+            assert_eq!((counts(&mine).len(), counts(&built.chain)), expected);
+            let range = built.bytes.len() / 3..built.bytes.len();
+            let part = built.chain.share_range_mut(range.clone()).unwrap();
+            let outside = built.chain.share_range_mut(0..built.bytes.len() + 1);
+            assert!(matches!(outside, Err(OpError::Bounds(_))));
+            assert_eq!((mine.check(), part.check()), (Ok(()), Ok(())));
+            assert_eq!(mine, built.bytes);
+            assert_eq!(part, built.bytes[range]);
+            built.check();
+            drop((mine, part));
+            assert_eq!(counts(&built.chain), before);
+        });
+    }
+
     fn the_last_holder_has_the_storage_for_itself_again<H>() {
         each_shape::<H>(|built| {
             let before: Vec<_> = built.chain.segments().map(|seg| (seg.is_writable(), seg.headroom())).collect();

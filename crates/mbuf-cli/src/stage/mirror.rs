@@ -18,7 +18,7 @@ pub(crate) struct Mirror {
 impl Stage for Mirror {
     fn process(&mut self, mut packet: Packet, desk: &mut Desk<'_>) {
         let before = packet.to_vec();
-        let mirror = match packet.share() {
+        let mirror = match packet.share_mut() {
             Ok(mirror) => mirror,
             Err(error) => return desk.drop(packet, &error),
         };

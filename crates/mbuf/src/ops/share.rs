@@ -5,7 +5,7 @@ use core::ops::{Range, RangeBounds};
 use crate::blank::{Front, Parts, Source, add_lengths, blank, blank_one, describe, inline_capacity, resolve};
 use crate::config::MCLBYTES;
 use crate::error::OpError;
-use crate::raw::{Head, MbufChain, RawMbuf, Run};
+use crate::raw::{Head, Hold, MbufChain, RawMbuf, Run};
 
 /// Copies.
 impl<H: Head> MbufChain<H> {
@@ -30,7 +30,28 @@ impl<H: Head> MbufChain<H> {
     #[doc(alias = "rte_pktmbuf_clone")]
     #[inline]
     pub fn share(&self) -> Result<Self, OpError> {
-        self.share_part(0, self.total())
+        self.share_part(self.segs(), 0, self.total())
+    }
+
+    /// As [`share`](Self::share), for who has the chain alone: storage that nobody shares yet gets its second holder
+    /// without a locked instruction.
+    ///
+    /// ```
+    /// # use mbuf::{Packet, Pool};
+    /// let mut packet = Packet::from_slice(&Pool::new(), &[7; 1000])?;
+    /// let mirror = packet.share_mut()?;
+    /// assert_eq!((mirror == packet, packet.share_count()), (true, 2));
+    /// # Ok::<(), mbuf::OpError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`share`](Self::share).
+    /// # Cost
+    /// As [`share`](Self::share), less a locked instruction for each segment that was not shared.
+    #[inline]
+    pub fn share_mut(&mut self) -> Result<Self, OpError> {
+        let (this, segs) = self.solely();
+        this.share_part(segs, 0, this.total())
     }
 
     /// Another chain that shows a range of the bytes; see [`share`](Self::share).
@@ -44,17 +65,34 @@ impl<H: Head> MbufChain<H> {
     #[doc(alias = "m_copym")]
     #[doc(alias = "m_copy")]
     #[doc(alias = "M_COPYALL")]
+    #[inline]
     pub fn share_range(&self, range: impl RangeBounds<usize>) -> Result<Self, OpError> {
         let (start, len) = resolve(range, self.total())?;
-        self.share_part(start, len)
+        self.share_part(self.segs(), start, len)
+    }
+
+    /// As [`share_range`](Self::share_range), for who has the chain alone; see [`share_mut`](Self::share_mut).
+    ///
+    /// # Errors
+    /// As [`share_range`](Self::share_range).
+    #[inline]
+    pub fn share_range_mut(&mut self, range: impl RangeBounds<usize>) -> Result<Self, OpError> {
+        let (this, segs) = self.solely();
+        let (start, len) = resolve(range, this.total())?;
+        this.share_part(segs, start, len)
     }
 
     #[inline]
-    fn share_part(&self, start: usize, len: usize) -> Result<Self, OpError> {
-        let copy = if len > 0 && self.is_single() && self.first().has_storage() {
-            self.share_single(start, len)
-        } else {
-            self.share_segments(start, len)
+    fn share_part<S: Hold>(
+        &self,
+        mut segs: impl Iterator<Item = S>,
+        start: usize,
+        len: usize,
+    ) -> Result<Self, OpError> {
+        let single = len > 0 && self.is_single() && self.first().has_storage();
+        let copy = match if single { segs.next() } else { None } {
+            Some(seg) => self.share_single(&seg, start, len),
+            None => self.share_segments(segs, start, len),
         };
         // No `inspect_err`: it would move the result by way of memory.
         match copy {
@@ -68,22 +106,28 @@ impl<H: Head> MbufChain<H> {
 
     /// A part of a chain whose one segment has storage.
     #[inline]
-    fn share_single(&self, start: usize, len: usize) -> Result<Self, OpError> {
-        self.like(self.shared().showing(H::HEADER, self.first(), start..start + len)?)
+    fn share_single(&self, seg: &impl Hold, start: usize, len: usize) -> Result<Self, OpError> {
+        self.like(self.shared().showing(H::HEADER, seg, start..start + len)?)
     }
 
-    fn share_segments(&self, start: usize, len: usize) -> Result<Self, OpError> {
+    #[inline(never)]
+    fn share_segments<S: Hold>(
+        &self,
+        segs: impl Iterator<Item = S>,
+        start: usize,
+        len: usize,
+    ) -> Result<Self, OpError> {
         let shared = self.shared();
-        let mut parts = Parts::new(self.segs(), start, len);
+        let mut parts = Parts::new(segs, start, len);
         let Some((seg, mut part)) = parts.next() else {
             // No reference for no bytes.
             return self.like(self.like_first(shared.inline(H::HEADER)?));
         };
-        let mut copy = self.like(shared.showing(H::HEADER, seg, cut(seg, &mut part, H::HEADER))?)?;
+        let mut copy = self.like(shared.showing(H::HEADER, &seg, cut(&seg, &mut part, H::HEADER))?)?;
         let mut run = Run::new();
         for (seg, mut part) in core::iter::once((seg, part)).chain(parts) {
             while !part.is_empty() {
-                run.push_back(shared.showing(false, seg, cut(seg, &mut part, false))?);
+                run.push_back(shared.showing(false, &seg, cut(&seg, &mut part, false))?);
             }
         }
         if !run.is_empty() {

@@ -98,7 +98,7 @@ impl<H: Head> MbufChain<H> {
         }
         let mbuf = match seg.kind() {
             StorageKind::Inline => contiguous_soft(shared, header, part.len())?.copy_of(seg, part)?,
-            _ => shared.showing(header, seg, part)?,
+            _ => shared.showing(header, &seg, part)?,
         };
         Ok(if within { Border::Within(mbuf) } else { Border::Replaced(mbuf) })
     }

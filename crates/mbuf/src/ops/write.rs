@@ -108,7 +108,7 @@ impl<H: Head> MbufChain<H> {
             }
             run.append(copy);
             if to < seg.len() {
-                run.push_back(shared.showing(false, seg, to..seg.len())?);
+                run.push_back(shared.showing(false, &seg, to..seg.len())?);
             }
             shared.ops.copies_on_write.add(1);
         }

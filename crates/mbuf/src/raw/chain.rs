@@ -11,7 +11,7 @@ use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ptr::{self, NonNull};
 
-use super::mbuf::{self, Edit, Mbuf, PacketHeader, RawMbuf};
+use super::mbuf::{self, Edit, Mbuf, PacketHeader, RawMbuf, Sole};
 use super::run::{Run, Segs, SegsMut, Trash, free_list};
 use super::zones::Shared;
 use crate::error::{OpError, Refused};
@@ -233,6 +233,14 @@ impl<H: Head> MbufChain<H> {
         unsafe { Segs::along(self.0.as_ptr()) }
     }
 
+    /// The chain, and its segments for sharing by the only one who uses it.
+    #[inline]
+    pub(crate) fn solely(&mut self) -> (&Self, impl Iterator<Item = Sole<'_>>) {
+        let this = &*self;
+        // SAFETY: borrowed mutably, so that nobody else uses the segments meanwhile; each is given out once.
+        (this, this.segs().map(|seg| unsafe { Sole::new(seg) }))
+    }
+
     /// The segments, to be changed. The total is the caller's business.
     #[inline]
     pub(crate) fn segs_mut(&mut self) -> SegsMut<'_> {
@@ -310,7 +318,8 @@ impl<H: Head> MbufChain<H> {
         let len = first.len();
         assert!(0 < at && at < len);
         // SAFETY: the chain is borrowed mutably, so nobody else uses its first mbuf.
-        let mut rest = unsafe { first.shared().showing_alone(H::HEADER, first, at..len) }?;
+        let sole = unsafe { Sole::new(first) };
+        let mut rest = first.shared().showing(H::HEADER, &sole, at..len)?;
         if H::HEADER {
             rest.copy_header(first)?;
         }

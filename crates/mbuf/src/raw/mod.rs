@@ -14,7 +14,7 @@ mod storage;
 pub(crate) mod zones;
 
 pub use chain::{Bare, Chain, Head, Header, MbufChain, Packet};
-pub(crate) use mbuf::{Edit, Mbuf, PacketHeader, RawMbuf};
+pub(crate) use mbuf::{Edit, Hold, Mbuf, PacketHeader, RawMbuf};
 pub(crate) use queue::PacketList;
 pub(crate) use run::{Run, Segs, Trash};
 pub use storage::StorageKind;

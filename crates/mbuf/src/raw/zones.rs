@@ -25,9 +25,8 @@ use core::ptr::NonNull;
 use mbuf_zone::PageSource;
 use mbuf_zone::raw::{Cause, Hooks, Local, Object, RawZone, Settings, Shape};
 
-use super::count::ShareCount;
 use super::lane;
-use super::mbuf::{self, Mbuf, RawMbuf};
+use super::mbuf::{self, Hold, Mbuf, RawMbuf};
 use super::storage::{External, Storage};
 use crate::config::{Class, MCLBYTES};
 use crate::error::{AllocCause, AllocError, OpError, Refused, Resource};
@@ -304,29 +303,16 @@ impl Shared {
     }
 
     /// An mbuf that shows a part of another's window: shared storage, or a copy of inline data, which has to fit.
-    #[inline]
-    pub(crate) fn showing(&self, header: bool, from: &RawMbuf, part: Range<usize>) -> Result<Mbuf, OpError> {
-        match self.mbufs.get::<{ lane::MBUF }>() {
-            // SAFETY: an object of the mbuf zone, at rest, just handed out.
-            Ok(object) => unsafe { Mbuf::showing(object, header, from, part, ShareCount::acquire) },
-            Err(cause) => Err(self.dry(Resource::Mbuf, cause).into()),
-        }
-    }
-
-    /// The same, for who may change the other mbuf, and so needs no locked instruction if its storage is not shared yet.
-    ///
-    /// # Safety
-    /// Nobody else uses `from` meanwhile.
-    #[inline]
-    pub(super) unsafe fn showing_alone(
+    #[inline(always)]
+    pub(crate) fn showing(
         &self,
         header: bool,
-        from: &RawMbuf,
+        from: &impl Hold,
         part: Range<usize>,
     ) -> Result<Mbuf, OpError> {
         match self.mbufs.get::<{ lane::MBUF }>() {
-            // SAFETY: an object of the mbuf zone, at rest, just handed out; `from` is a hold that nobody else uses.
-            Ok(object) => unsafe { Mbuf::showing(object, header, from, part, |refs| refs.acquire_alone()) },
+            // SAFETY: an object of the mbuf zone, at rest, just handed out.
+            Ok(object) => unsafe { Mbuf::showing(object, header, from, part) },
             Err(cause) => Err(self.dry(Resource::Mbuf, cause).into()),
         }
     }

@@ -23,6 +23,7 @@
 
 mod edit;
 mod free;
+mod hold;
 mod owned;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ use crate::tag::TagList;
 pub(crate) use edit::Edit;
 pub(crate) use free::Released;
 pub(super) use free::{as_object, fini, free, init, try_free};
+pub(crate) use hold::{Hold, Sole};
 pub(crate) use owned::Mbuf;
 
 /// What the first mbuf of a packet knows about the packet.

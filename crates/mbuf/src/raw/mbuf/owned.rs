@@ -8,10 +8,9 @@ use core::ptr::{self, NonNull};
 use mbuf_zone::raw::Object;
 
 use super::free::{Released, free, put};
-use super::{CLUSTER_BITS, Edit, PacketHeader, RawMbuf, TYPE_DATA, flag};
+use super::{CLUSTER_BITS, Edit, Hold, PacketHeader, RawMbuf, TYPE_DATA, flag};
 use crate::config::{Class, HEADER_OFFSET, MHLEN, MLEN, MSIZE, PLAIN_OFFSET};
 use crate::error::OpError;
-use crate::raw::count::ShareCount;
 use crate::raw::storage::{self, Storage, StorageKind};
 use crate::tag::TagList;
 
@@ -174,25 +173,23 @@ impl Mbuf {
     }
 
     /// An mbuf that shows a part of another's window, of an object of the mbuf zone: storage is shared; inline data is
-    /// copied, and has to fit. `acquire` counts the new holder.
+    /// copied, and has to fit.
     ///
     /// # Safety
-    /// The object is one of the pool's mbuf zone, at rest, and nobody else's. When `acquire` returns true the count is
-    /// larger by one.
+    /// The object is one of the pool's mbuf zone, at rest, and nobody else's.
     #[inline]
     pub(in crate::raw) unsafe fn showing(
         object: Object,
         header: bool,
-        from: &RawMbuf,
+        from: &impl Hold,
         part: Range<usize>,
-        acquire: impl FnOnce(&ShareCount) -> bool,
     ) -> Result<Self, OpError> {
         debug_assert!(part.start < part.end && part.end <= from.len());
-        let Some(storage) = from.storage() else {
+        if !from.has_storage() {
             // SAFETY: by this function's contract.
             return unsafe { Self::plain(object, header, 0) }.copy_of(from, part);
-        };
-        if !acquire(&storage.refs) {
+        }
+        if !from.acquire() {
             // SAFETY: an object of the mbuf zone that was not used.
             unsafe { put(object, false) };
             return Err(OpError::TooManySharers);
