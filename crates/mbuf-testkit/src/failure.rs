@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use mbuf::{Class, Pool, Resource};
+use mbuf::{Class, Fault, Pool, Resource};
 
 use crate::{FailingPages, Hold, Observe, assert_empty, in_use};
 
@@ -24,26 +24,29 @@ impl Failures {
     }
 }
 
+/// Any of them.
+const ALL: Option<Resource> = None;
 const CLUSTER: Resource = Resource::Storage(Class::Cluster);
 const PAGE: Resource = Resource::Storage(Class::Page);
 const JUMBO9: Resource = Resource::Storage(Class::Jumbo9);
 const JUMBO16: Resource = Resource::Storage(Class::Jumbo16);
 
 /// What is counted up from nothing, and what there is none of meanwhile.
-const PLANS: [(Resource, &[Resource]); 8] = [
-    (Resource::Mbuf, &[]),
-    (CLUSTER, &[]),
-    (PAGE, &[]),
+const PLANS: [(Option<Resource>, &[Resource]); 9] = [
+    (Some(Resource::Mbuf), &[]),
+    (Some(CLUSTER), &[]),
+    (Some(PAGE), &[]),
+    (ALL, &[]),
     // Without pages, clusters may have to do.
-    (CLUSTER, &[PAGE]),
-    (PAGE, &[CLUSTER]),
-    (Resource::Mbuf, &[PAGE]),
-    (JUMBO9, &[]),
-    (JUMBO16, &[]),
+    (Some(CLUSTER), &[PAGE]),
+    (Some(PAGE), &[CLUSTER]),
+    (Some(Resource::Mbuf), &[PAGE]),
+    (Some(JUMBO9), &[]),
+    (Some(JUMBO16), &[]),
 ];
 
-/// Runs `op` on what `setup` made with 0, 1, 2 … buffers of each kind left in the pool, and then with no page, one, two …
-/// to be had, until it succeeds.
+/// Runs `op` on what `setup` made with all allocations of a kind failing after 0, 1, 2 … of them, for each kind and for
+/// all together; and then with no page, one, two … to be had from the page source, until it succeeds.
 ///
 /// After each failure: what `setup` made is as it was, to the address of every byte, and as many buffers are in use as
 /// before. The next try is made on the very same state, so the operation succeeds after all these failures. In the end
@@ -57,28 +60,31 @@ pub fn for_every_failure<S: Observe, R, E: Debug>(
 ) -> Failures {
     let mut failures = Failures::default();
     for (resource, without) in PLANS.into_iter().take(if cfg!(miri) { 3 } else { usize::MAX }) {
-        let pool = limited();
+        let pool = Pool::builder().name("failing").build().expect("good settings");
         let mut state = setup(&pool);
-        // Holding storage takes mbufs, too: those must not be the ones that are counted, so they come first.
-        let mut hold = Hold::default();
-        for &other in without {
-            hold = hold.and(Hold::all_but(&pool, other, 0));
-        }
-        hold = hold.and(Hold::all_but(&pool, resource, 0));
+        let inject = |left: u32| {
+            let counted = resource.map_or(Fault::after(left), |resource| Fault::after(left).of(resource));
+            let none = without.iter().map(|&other| Fault::after(0).of(other));
+            pool.inject([counted].into_iter().chain(none));
+        };
+        inject(0);
         let failed = until_it_succeeds(&pool, &mut state, &mut op, |left| {
             if left < MOST {
-                hold.relieve()
-            } else {
-                // For want of what there is none of at all it fails for ever.
-                assert!(!without.is_empty(), "{left} {resource} are not enough");
-                !std::mem::take(&mut hold).is_empty()
+                inject(left + 1);
+                return true;
             }
+            // For want of what there is none of at all it fails for ever.
+            assert!(!without.is_empty(), "{left} allocations of {resource:?} are not enough");
+            pool.inject([]);
+            left == MOST
         });
-        drop((state, hold));
+        pool.inject([]);
+        drop(state);
         assert_empty(&pool);
         match resource {
-            Resource::Mbuf => failures.mbufs += failed,
-            _ => failures.storage += failed,
+            Some(Resource::Mbuf) => failures.mbufs += failed,
+            Some(_) => failures.storage += failed,
+            None => {}
         }
     }
     failures.pages = fail_pages(&setup, &mut op);
@@ -90,16 +96,16 @@ fn until_it_succeeds<S: Observe, R, E: Debug>(
     pool: &Pool,
     state: &mut S,
     op: &mut impl FnMut(&Pool, &mut S) -> Result<R, E>,
-    mut more: impl FnMut(usize) -> bool,
+    mut more: impl FnMut(u32) -> bool,
 ) -> usize {
     let before = state.observe();
-    for failed in 0.. {
+    for failed in 0u32.. {
         let used = in_use(pool);
         match op(pool, state) {
             Ok(made) => {
                 state.observe();
                 drop(made);
-                return failed;
+                return failed as usize;
             }
             Err(error) => {
                 let after = (state.observe(), in_use(pool));
@@ -116,14 +122,7 @@ fn until_it_succeeds<S: Observe, R, E: Debug>(
 }
 
 /// Buffers of any kind that an operation may need at most.
-const MOST: usize = if cfg!(miri) { 7 } else { 12 };
-
-/// A pool with enough for one operation.
-fn limited() -> Pool {
-    let builder = Pool::builder().name("limited").mbufs(if cfg!(miri) { 50 } else { 160 });
-    let builder = builder.clusters(MOST * 2).jumbo_pages(MOST * 2).jumbo_9k(MOST * 2).jumbo_16k(MOST * 2);
-    builder.build().expect("good settings")
-}
+const MOST: u32 = if cfg!(miri) { 7 } else { 24 };
 
 /// Fails page runs in turn; returns how often the operation failed.
 fn fail_pages<S: Observe, R, E: Debug>(
@@ -142,7 +141,7 @@ fn fail_pages<S: Observe, R, E: Debug>(
     }
     // A pool that runs out gives what it has free back, runs that the operation got before it failed among it.
     let failed = until_it_succeeds(&pool, &mut state, op, |failed| {
-        budget.set(failed + 1);
+        budget.set(failed as usize + 1);
         failed < MOST
     });
     drop((state, hold));

@@ -7,6 +7,9 @@ use core::ptr::{self, NonNull};
 use crate::sync::{AtomicPtr, Ordering};
 use crate::zone::Core;
 
+/// The line of code that asks for an object.
+pub type Site = &'static core::panic::Location<'static>;
+
 /// What a zone keeps in front of each object: the zone it belongs to, and its place in the keg.
 ///
 /// The lowest bit of the zone's address is the **mark**. A marked object does not match any thread's cached zone,

@@ -113,6 +113,10 @@ pub enum Cause {
     Waiters,
     /// A part that each object needs (say, a cluster for a packet) could not be had.
     Part,
+    /// The hooks of an [observed](crate::raw::RawZone::observe) zone refused.
+    Refused,
+    /// They refused a part.
+    PartRefused,
 }
 
 /// The slabs of one shape. Shared by a zone and its secondary zones.

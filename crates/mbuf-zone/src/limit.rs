@@ -23,6 +23,11 @@
 //! Who waits for an object **watches** the zones that could give one: they are held, so that every free comes through
 //! the depot, and says so. The waiter first watches, then looks, then sleeps: an object is found by the look, or its
 //! return is told.
+//!
+//! # Observers
+//!
+//! An **observed** zone is held, too, so that every object that is handed out or comes back goes past the caches, where the
+//! hooks are shown it. A zone that is not has no instruction for that on its fast paths.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -225,6 +230,28 @@ impl Core {
     pub(crate) fn unwatch(&self) {
         self.depot.stock.lock().watched -= 1;
         self.depot.release();
+    }
+
+    /// Relaxed: that a zone is observed is a matter of time. Who comes here after the caches were collected took their
+    /// locks, or the depot's, after the collector.
+    pub(crate) fn is_observed(&self) -> bool {
+        self.observed.load(Ordering::Relaxed) != 0
+    }
+
+    /// Shows every object that comes or goes to the hooks, or no longer.
+    pub(crate) fn observe(&self, on: bool) {
+        let moving = self.kin.moving();
+        if self.is_observed() == on {
+            return;
+        }
+        self.observed.store(on.into(), Ordering::Relaxed);
+        if on {
+            core::mem::forget(self.depot.hold());
+            // What goes through an open cache is not seen.
+            self.collect(&moving);
+        } else {
+            self.depot.release();
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use alloc::sync::Arc;
 use core::marker::PhantomData;
+use core::panic::Location;
 
 use crate::cache::Cache;
 use crate::head::Object;
@@ -32,13 +33,15 @@ impl Local {
     /// # Errors
     /// The [`Cause`], when every object is in use.
     #[inline]
+    #[track_caller]
     pub fn get(&mut self) -> Result<Object, Cause> {
-        let Some(cache) = &self.cache else { return self.core.get_shared() };
+        let site = Some(Location::caller());
+        let Some(cache) = &self.cache else { return self.core.get_shared(site) };
         // SAFETY: the owner (invariant 1).
         match unsafe { cache.pop() } {
             Some(object) => Ok(object),
             // SAFETY: as above.
-            None => unsafe { self.core.get_slow(cache) },
+            None => unsafe { self.core.get_slow(cache, site) },
         }
     }
 

@@ -7,10 +7,11 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::mem::MaybeUninit;
+use core::panic::Location;
 
 pub use crate::group::Group;
 use crate::group::Kin;
-pub use crate::head::{Head, Object};
+pub use crate::head::{Head, Object, Site};
 use crate::keg::Keg;
 pub use crate::keg::{Cause, Shape};
 pub use crate::local::Local;
@@ -103,16 +104,17 @@ impl RawZone {
     /// # Errors
     /// The [`Cause`], when no object is free anywhere.
     #[inline(always)]
+    #[track_caller]
     pub fn get<const LANE: usize>(&self) -> Result<Object, Cause> {
-        crate::thread::get::<LANE>(&self.core)
+        crate::thread::get::<LANE>(&self.core, Some(Location::caller()))
     }
 
     /// As [`get`](Self::get), for an object that is to be a part of another zone's. If there is none, that does not
     /// count as denied: the other zone may ask several times for one request. It says so once, with
-    /// [`deny`](Self::deny).
+    /// [`deny`](Self::deny). Those who [observe](Self::observe) the zone do not see it.
     #[inline]
     pub fn get_part<const LANE: usize>(&self) -> Option<Object> {
-        let got = self.get::<LANE>();
+        let got = crate::thread::get::<LANE>(&self.core, None);
         // Who made way for others was not denied anything.
         if got.is_err_and(|cause| cause != Cause::Waiters) {
             self.core.forgive();
@@ -130,6 +132,7 @@ impl RawZone {
     /// # Errors
     /// The [`Cause`], when not enough objects are free. Of two calls that together want more than there is, both may
     /// fail.
+    #[track_caller]
     pub fn get_bulk<const LANE: usize>(&self, out: &mut [MaybeUninit<Object>]) -> Result<(), Cause> {
         /// Puts back what was taken, if not all could be had or a hook panicked.
         struct Taken<'a, const LANE: usize>(&'a mut [MaybeUninit<Object>], usize);
@@ -223,6 +226,13 @@ impl RawZone {
     /// If there was none.
     pub fn unwatch(&self) {
         self.core.unwatch();
+    }
+
+    /// From here on, or no longer, the hooks are asked before an object is handed out, and see every one that is, and every
+    /// one that comes back ([`Hooks::asked`], [`Hooks::taken`], [`Hooks::returned`]). Meanwhile the zone works without caches;
+    /// operations that begin before this returns may go unseen.
+    pub fn observe(&self, on: bool) {
+        self.core.observe(on);
     }
 
     /// Objects that may be out of the keg at once.

@@ -96,7 +96,8 @@ impl fmt::Display for Exhausted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.cause, self.limit) {
             (Cause::Limit, Some(limit)) => write!(f, "all {limit} objects of the zone are in use"),
-            (Cause::Part, _) => f.write_str("a part of the object could not be had"),
+            (Cause::Part | Cause::PartRefused, _) => f.write_str("a part of the object could not be had"),
+            (Cause::Refused, _) => f.write_str("the zone's hooks refused"),
             _ => f.write_str("the zone's page source is out of memory"),
         }
     }

@@ -13,7 +13,7 @@
 use alloc::sync::Arc;
 
 use crate::group::{Group, Kin};
-use crate::head::{Head, Object};
+use crate::head::{Head, Object, Site};
 use crate::keg::Cause;
 use crate::zone::Core;
 
@@ -216,25 +216,25 @@ pub(crate) use imp::is_polite;
 pub use imp::{flush, politely};
 
 #[inline(always)]
-pub(crate) fn get<const LANE: usize>(core: &Arc<Core>) -> Result<Object, Cause> {
+pub(crate) fn get<const LANE: usize>(core: &Arc<Core>, site: Option<Site>) -> Result<Object, Cause> {
     if let Some(cache) = imp::hot::<LANE>(Arc::as_ptr(core)) {
         // SAFETY: the lane's cache is owned by this thread.
         if let Some(object) = unsafe { cache.pop() } {
             return Ok(object);
         }
     }
-    get_slow::<LANE>(core)
+    get_slow::<LANE>(core, site)
 }
 
 #[cold]
 #[inline(never)]
-fn get_slow<const LANE: usize>(core: &Arc<Core>) -> Result<Object, Cause> {
-    let Some(cache) = imp::find::<LANE>(core) else { return core.get_shared() };
+fn get_slow<const LANE: usize>(core: &Arc<Core>, site: Option<Site>) -> Result<Object, Cause> {
+    let Some(cache) = imp::find::<LANE>(core) else { return core.get_shared(site) };
     // SAFETY: `find` gives this thread's own cache of this zone.
     match unsafe { cache.pop() } {
         Some(object) => Ok(object),
         // SAFETY: as above.
-        None => unsafe { core.get_slow(&cache) },
+        None => unsafe { core.get_slow(&cache, site) },
     }
 }
 

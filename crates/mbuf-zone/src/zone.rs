@@ -27,7 +27,7 @@ use crate::back::{Back, Bare, Finish, Home, Later};
 use crate::cache::{Cache, collect_all};
 use crate::depot::{Depot, Stock};
 use crate::group::{Kin, Moving};
-use crate::head::Object;
+use crate::head::{Object, Site};
 use crate::keg::{Cause, Keg};
 use crate::limit::Found;
 use crate::raw::Settings;
@@ -73,6 +73,33 @@ pub unsafe trait Hooks: Send + Sync {
     /// was changed. Called without locks. Should not panic: who gave the object back would.
     fn freed(&self) {}
 
+    /// Whether an object may be handed out, asked before there is one. This and the next two are called only while the
+    /// zone is [observed](crate::raw::RawZone::observe), without locks, and do not panic. Objects that are to be parts of
+    /// others come and go unseen.
+    ///
+    /// # Errors
+    /// What the allocation fails with.
+    fn asked(&self, site: Site) -> Result<(), Cause> {
+        let _ = site;
+        Ok(())
+    }
+
+    /// An object is about to be handed out.
+    ///
+    /// # Safety
+    /// The object is one that `init` made, or that was put back, and nobody else's.
+    unsafe fn taken(&self, object: Object, site: Site) {
+        let _ = (object, site);
+    }
+
+    /// An object comes back; it is in no list yet.
+    ///
+    /// # Safety
+    /// The object is as its user gave it back, and nobody else's.
+    unsafe fn returned(&self, object: Object) {
+        let _ = object;
+    }
+
     /// The zone closed with `objects` still out, each of which will be followed by one call of
     /// [`release`](Self::release). What they need must live until then. Called with a lock of the zone held: does
     /// not use it.
@@ -116,6 +143,8 @@ pub(crate) struct Core {
     pub(crate) rescued: AtomicUsize,
     /// Objects handed out by caches that are gone, and without a cache.
     gets: AtomicUsize,
+    /// 1 while the hooks see every object that is handed out or comes back.
+    pub(crate) observed: AtomicUsize,
     /// Caches never open: no barrier here, or the user asked for it.
     locked: bool,
     /// What the hooks said.
@@ -146,6 +175,7 @@ impl Core {
             denied: AtomicUsize::new(0),
             rescued: AtomicUsize::new(0),
             gets: AtomicUsize::new(0),
+            observed: AtomicUsize::new(0),
             locked: locked || !barriers_available(),
         }
     }
@@ -201,13 +231,19 @@ impl Core {
     /// # Safety
     /// The caller is the owner of the cache, which belongs to this zone.
     #[cold]
-    pub(crate) unsafe fn get_slow(self: &Arc<Self>, cache: &Cache) -> Result<Object, Cause> {
-        self.give_way()?;
+    pub(crate) unsafe fn get_slow(
+        self: &Arc<Self>,
+        cache: &Cache,
+        site: Option<Site>,
+    ) -> Result<Object, Cause> {
+        self.ask(site)?;
         // SAFETY: the owner by this function's contract.
-        match unsafe { cache.refill(&self.depot) } {
-            Ok(object) => Ok(object),
-            Err(stock) => self.import(stock).inspect(|_| cache.count_gets(1)),
-        }
+        let object = match unsafe { cache.refill(&self.depot) } {
+            Ok(object) => object,
+            Err(stock) => self.import(stock).inspect(|_| cache.count_gets(1))?,
+        };
+        self.show_taken(object, site);
+        Ok(object)
     }
 
     /// Puts an object back for the owner of `cache`, past the loaded magazine.
@@ -217,32 +253,55 @@ impl Core {
     /// it gives away.
     #[cold]
     pub(crate) unsafe fn put_slow(self: &Arc<Self>, cache: &Cache, object: Object) {
+        self.show_returned(object);
         // SAFETY: as this function's contract says.
         if let Err(object) = unsafe { cache.drain(object, &self.depot) } {
-            self.put_shared(object);
+            self.settle(object, &mut Later::default());
         }
     }
 
     /// Gets an object without a cache.
     #[cold]
-    pub(crate) fn get_shared(self: &Arc<Self>) -> Result<Object, Cause> {
-        self.give_way()?;
-        self.import(self.depot.stock.lock()).inspect(|_| {
-            self.gets.fetch_add(1, Ordering::Relaxed);
-        })
+    pub(crate) fn get_shared(self: &Arc<Self>, site: Option<Site>) -> Result<Object, Cause> {
+        self.ask(site)?;
+        let object = self.import(self.depot.stock.lock())?;
+        self.gets.fetch_add(1, Ordering::Relaxed);
+        self.show_taken(object, site);
+        Ok(object)
     }
 
-    /// A polite thread finds nothing where others wait.
-    fn give_way(&self) -> Result<(), Cause> {
+    /// Whether an object may be had at all: a polite thread finds nothing where others wait, and hooks may refuse.
+    fn ask(&self, site: Option<Site>) -> Result<(), Cause> {
         if crate::thread::is_polite(&self.kin) && self.is_watched() {
             return Err(Cause::Waiters);
         }
-        Ok(())
+        match site {
+            Some(site) if self.is_observed() => self.hooks.asked(site).inspect_err(|_| self.deny()),
+            _ => Ok(()),
+        }
+    }
+
+    fn show_taken(&self, object: Object, site: Option<Site>) {
+        if let Some(site) = site
+            && self.is_observed()
+        {
+            // SAFETY: the object is about to be handed out, so nobody else's.
+            unsafe { self.hooks.taken(object, site) };
+        }
+    }
+
+    /// The caller gives the object away, and has not put it anywhere yet.
+    fn show_returned(&self, object: Object) {
+        if self.is_observed() {
+            // SAFETY: the object was given away and is in no list.
+            unsafe { self.hooks.returned(object) };
+        }
     }
 
     /// Puts an object back without a cache. The object is a free one of this zone that the caller gives away.
     #[cold]
     pub(crate) fn put_shared(self: &Arc<Self>, object: Object) {
+        self.show_returned(object);
         self.settle(object, &mut Later::default());
     }
 
@@ -266,6 +325,7 @@ impl Core {
     /// Gives an object back to the keg, by way of `fini`. The caller gives it away.
     #[cold]
     pub(crate) fn discard(self: &Arc<Self>, object: Object) {
+        self.show_returned(object);
         let mut later = Later::default();
         let bare = Bare(self, object);
         // SAFETY: the object is free, in no list, and came from this zone's keg.

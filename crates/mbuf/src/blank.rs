@@ -45,6 +45,7 @@ pub(crate) const fn inline_capacity(header: bool) -> usize {
 
 /// Empty segments with room for `len` bytes, the first with a packet header if asked, and with bytes in front. The
 /// room of all but the last is to be used up, so that none stays empty.
+#[track_caller]
 pub(crate) fn blank(shared: &Shared, len: usize, header: bool, front: Front) -> Result<Run, AllocError> {
     let mut run = Run::new();
     let mut left = len;
@@ -59,6 +60,7 @@ pub(crate) fn blank(shared: &Shared, len: usize, header: bool, front: Front) -> 
 
 /// One empty segment, with room for `len` bytes unless these and the bytes in front are more than a cluster.
 #[inline]
+#[track_caller]
 pub(crate) fn blank_one(shared: &Shared, len: usize, header: bool, front: Front) -> Result<Mbuf, AllocError> {
     let inline = !header || len <= front.data;
     if inline && front.inline.saturating_add(len) <= inline_capacity(header) {
@@ -82,6 +84,7 @@ pub(crate) fn blank_one(shared: &Shared, len: usize, header: bool, front: Front)
 }
 
 /// One empty segment with room for `len` contiguous bytes behind `headroom`, both exactly.
+#[track_caller]
 pub(crate) fn contiguous(
     shared: &Shared,
     header: bool,
@@ -101,6 +104,7 @@ pub(crate) fn contiguous(
 }
 
 /// One empty segment with room for `len` contiguous bytes, and in front what room there is, up to the default.
+#[track_caller]
 pub(crate) fn contiguous_soft(shared: &Shared, header: bool, len: usize) -> Result<Mbuf, OpError> {
     let front = Front::default_of(shared);
     let (size, front) = if len <= inline_capacity(header) {

@@ -88,6 +88,8 @@ pub enum AllocCause {
     Memory,
     /// Others wait for what is free, and this call would wait behind them.
     Waiters,
+    /// A fault was injected ([`Pool::inject`](crate::Pool::inject)): there may be as much as one likes.
+    Fault,
 }
 
 /// Names a pool within the process.
@@ -114,6 +116,7 @@ impl fmt::Display for AllocError {
             }
             AllocCause::Memory => write!(f, "no memory for {what}"),
             AllocCause::Waiters => write!(f, "others wait for the {what} that are free"),
+            AllocCause::Fault => write!(f, "no {what}: a fault was injected"),
         }
     }
 }

@@ -50,6 +50,7 @@ impl<H: Head> Buf for MbufChain<H> {
     ///
     /// # Panics
     /// If there are fewer bytes, as the trait demands.
+    #[track_caller]
     fn copy_to_bytes(&mut self, len: usize) -> Bytes {
         assert!(len <= self.len(), "cannot copy {len} bytes of {}", self.len());
         let shared = match self.first().kind() {
@@ -137,6 +138,7 @@ impl Packet {
     ///
     /// # Errors
     /// As [`from_owner`](Self::from_owner), with the bytes.
+    #[track_caller]
     pub fn from_bytes(pool: &Pool, bytes: Bytes) -> Result<Packet, Refused<Bytes>> {
         Packet::from_owner(pool, bytes)
     }

@@ -110,6 +110,7 @@ mod config;
 #[cfg(feature = "std")]
 mod cursor;
 mod error;
+mod fault;
 mod fmt;
 #[cfg(feature = "bytes")]
 mod interop;
@@ -132,6 +133,7 @@ pub use config::{Class, MCLBYTES, MHLEN, MINCLSIZE, MJUM9BYTES, MJUM16BYTES, MJU
 #[cfg(feature = "std")]
 pub use cursor::{Reader, Writer};
 pub use error::{AllocCause, AllocError, BoundsError, BuildError, OpError, Refused, Resource, Shortage};
+pub use fault::{Fault, FaultError, FaultPoint};
 #[cfg(feature = "bytes")]
 pub use interop::Appender;
 #[cfg(all(unix, feature = "std"))]

@@ -27,6 +27,7 @@ impl<H: Head> MbufChain<H> {
     #[doc(alias = "MGET")]
     #[doc(alias = "MGETHDR")]
     #[inline]
+    #[track_caller]
     pub fn new(pool: &Pool) -> Result<Self, AllocError> {
         pool.shared().plain(H::HEADER).map(Self::from_fresh)
     }
@@ -39,6 +40,7 @@ impl<H: Head> MbufChain<H> {
     /// `m_getjcl`.
     #[doc(alias = "m_getjcl")]
     #[inline]
+    #[track_caller]
     pub fn with_class(pool: &Pool, class: Class) -> Result<Self, AllocError> {
         let mut mbuf = pool.shared().with_class(class, H::HEADER)?;
         mbuf.place(pool.headroom());
@@ -54,6 +56,7 @@ impl<H: Head> MbufChain<H> {
     /// `m_get2`, `m_getl`.
     #[doc(alias = "m_get2")]
     #[doc(alias = "m_getl")]
+    #[track_caller]
     pub fn with_capacity(pool: &Pool, len: usize) -> Result<Self, OpError> {
         blank::contiguous_soft(pool.shared(), H::HEADER, len).map(Self::from_mbuf)
     }
@@ -65,6 +68,7 @@ impl<H: Head> MbufChain<H> {
     #[doc(alias = "M_ALIGN")]
     #[doc(alias = "MH_ALIGN")]
     #[doc(alias = "m_align")]
+    #[track_caller]
     pub fn with_headroom(pool: &Pool, len: usize, headroom: usize) -> Result<Self, OpError> {
         blank::contiguous(pool.shared(), H::HEADER, len, headroom).map(Self::from_mbuf)
     }
@@ -79,6 +83,7 @@ impl<H: Head> MbufChain<H> {
     /// # BSD
     /// `m_devget`. Differs: zero bytes are an empty packet.
     #[doc(alias = "m_devget")]
+    #[track_caller]
     pub fn from_slice(pool: &Pool, bytes: &[u8]) -> Result<Self, OpError> {
         Self::from_slices(pool, core::iter::once(bytes))
     }
@@ -100,6 +105,7 @@ impl<H: Head> MbufChain<H> {
     /// # Cost
     /// As [`from_slice`](Self::from_slice); inline if both are at most [`MHLEN`](crate::MHLEN) bytes (headerless:
     /// [`MLEN`](crate::MLEN)).
+    #[track_caller]
     pub fn from_slice_with_headroom(pool: &Pool, bytes: &[u8], headroom: usize) -> Result<Self, OpError> {
         Self::gathered(pool, [bytes], Front::exactly(headroom)?)
     }
@@ -112,6 +118,7 @@ impl<H: Head> MbufChain<H> {
     /// `m_uiomove`, `m_uiotombuf`.
     #[doc(alias = "m_uiomove")]
     #[doc(alias = "m_uiotombuf")]
+    #[track_caller]
     pub fn from_slices<S>(pool: &Pool, slices: impl IntoIterator<Item = S> + Clone) -> Result<Self, OpError>
     where
         S: Deref<Target = [u8]>,
@@ -119,6 +126,7 @@ impl<H: Head> MbufChain<H> {
         Self::gathered(pool, slices, Front::default_of(pool.shared()))
     }
 
+    #[track_caller]
     fn gathered<S>(
         pool: &Pool,
         slices: impl IntoIterator<Item = S> + Clone,
@@ -140,6 +148,7 @@ impl<H: Head> MbufChain<H> {
     /// As [`from_slice`](Self::from_slice); then `copy` was not called.
     /// # BSD
     /// `m_devget` with a copy routine.
+    #[track_caller]
     pub fn copy_with(
         pool: &Pool,
         len: usize,
@@ -166,6 +175,7 @@ impl<H: Head> MbufChain<H> {
     /// [`OpError::Bounds`] if the four bytes are not there; otherwise as [`from_slice`](Self::from_slice).
     /// # BSD
     /// NetBSD's `m_devget` with an offset. Differs: the offset is checked.
+    #[track_caller]
     pub fn from_trailer(pool: &Pool, frame: &[u8], offset: usize) -> Result<Self, OpError> {
         blank::bounds(offset, 4, frame.len())?;
         Self::from_slices(pool, [&frame[offset + 4..], &frame[..offset]])
@@ -184,6 +194,7 @@ impl Packet {
     #[doc(alias = "m_getcl")]
     #[doc(alias = "rte_pktmbuf_alloc")]
     #[inline]
+    #[track_caller]
     pub fn with_cluster(pool: &Pool) -> Result<Packet, AllocError> {
         pool.shared().paired().map(MbufChain::from_fresh)
     }
@@ -207,6 +218,7 @@ impl Packet {
     /// # Cost
     /// One step of this thread's cache for up to 32 packets, and three stores a packet.
     #[doc(alias = "rte_pktmbuf_alloc_bulk")]
+    #[track_caller]
     pub fn with_cluster_bulk(pool: &Pool, n: usize, out: &mut Vec<Packet>) -> Result<(), AllocError> {
         pool.shared().paired_bulk(n, out)
     }
@@ -230,6 +242,7 @@ impl Packet {
     /// `m_extadd`, `MEXTADD` with `M_RDONLY`.
     #[doc(alias = "m_extadd")]
     #[doc(alias = "MEXTADD")]
+    #[track_caller]
     pub fn from_owner<O>(pool: &Pool, owner: O) -> Result<Packet, Refused<O>>
     where
         O: AsRef<[u8]> + Send + 'static,
@@ -253,6 +266,7 @@ impl Packet {
     ///
     /// # Errors
     /// As [`from_owner`](Self::from_owner).
+    #[track_caller]
     pub fn from_owner_mut<O>(pool: &Pool, owner: O) -> Result<Packet, Refused<O>>
     where
         O: AsMut<[u8]> + Send + 'static,
@@ -340,6 +354,7 @@ impl Chain {
     /// [`OpError::TooLong`] over 4 GiB.
     /// # Cost
     /// O(segments) to find the length; at most one mbuf and 104 bytes copied.
+    #[track_caller]
     pub fn into_packet(self) -> Result<Packet, Refused<Chain>> {
         let head = match add_lengths(self.len(), 0) {
             Err(error) => return Err(Refused::new(error, self)),

@@ -46,6 +46,7 @@ impl Reserve {
     /// [`OpError::Alloc`], [`OpError::TooLong`] over 4 GiB; nothing is kept.
     /// # Cost
     /// An mbuf per 4 KiB, or part of it.
+    #[track_caller]
     pub fn new(pool: &Pool, capacity: usize) -> Result<Self, OpError> {
         add_lengths(capacity, 0)?;
         let mut run = blank(pool.shared(), capacity, true, Front::default_of(pool.shared()))?;

@@ -214,7 +214,7 @@ enum Source {
 
 fn unit(tunable: Tunable) -> Unit {
     match tunable {
-        Tunable::Preset | Tunable::Policy => Unit::Word,
+        Tunable::Preset | Tunable::Policy | Tunable::Fault => Unit::Word,
         Tunable::Wait => Unit::Milliseconds,
         Tunable::Memory
         | Tunable::LinkHeader
@@ -377,6 +377,9 @@ static COUNTERS: &[&[Counter]] = &[
             |s| waited(s).into(),
         ),
         counter("kern.ipc.mbstat.m_drain", Unit::Events, "runs of the reclaim hooks", |s| s.reclaims.into()),
+        counter("kern.ipc.mbuf.faults", Unit::Events, "faults that were injected and struck", |s| {
+            s.faults.into()
+        }),
         counter("kern.ipc.mbuf.reclaim_panics", Unit::Events, "reclaim hooks that panicked", |s| {
             s.reclaim_panics.into()
         }),

@@ -261,7 +261,7 @@ fn errors_name_what_ran_out() {
         |_| (),
         |pool, ()| {
             Packet::with_class(pool, Class::Page).inspect_err(|&AllocError { resource, cause, .. }| {
-                seen.borrow_mut().push((resource, cause != AllocCause::Memory));
+                seen.borrow_mut().push((resource, cause == AllocCause::Fault));
             })
         },
     );

@@ -117,6 +117,7 @@ fn every_figure_is_in_the_prometheus_text() {
         assert_eq!(take("mbuf_memory_waited_total", None), Some(0));
         assert_eq!(take("mbuf_reclaims_total", None), Some(stats.reclaims));
         assert_eq!(take("mbuf_reclaim_panics_total", None), Some(0));
+        assert_eq!(take("mbuf_faults_total", None), Some(0));
         for (name, _, count) in stats.ops.iter() {
             assert_eq!(take(&format!("mbuf_{name}_total"), None), Some(count), "{name}");
         }

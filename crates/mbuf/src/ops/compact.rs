@@ -1,10 +1,13 @@
 //! Fewer segments, or others.
 
+use core::panic::Location;
+
 use mbuf_zone::Cause;
 
 use crate::blank::{Front, Source, absorb, blank, contiguous, describe, inline_capacity};
 use crate::config::{Class, MJUM16BYTES, MJUMPAGESIZE};
 use crate::error::{OpError, Resource};
+use crate::fault::FaultPoint;
 use crate::raw::{Head, MbufChain, Run};
 
 /// Other segments for the same bytes.
@@ -22,6 +25,7 @@ impl<H: Head> MbufChain<H> {
     #[doc(alias = "m_defrag_nofree")]
     #[doc(alias = "rte_pktmbuf_linearize")]
     #[doc(alias = "skb_linearize")]
+    #[track_caller]
     pub fn defragment(&mut self) -> Result<(), OpError> {
         let total = self.total();
         let ops = &self.shared().ops;
@@ -35,8 +39,8 @@ impl<H: Head> MbufChain<H> {
         // Headroom must not cost a segment.
         let spare = fewest * MJUMPAGESIZE - total.min(fewest * MJUMPAGESIZE);
         front.storage = front.storage.min(spare & !7);
-        let run = if shared.tuning.defrag_failures.strikes() {
-            Err(shared.dry(Resource::Mbuf, Cause::Memory))
+        let run = if shared.faults.strikes(FaultPoint::Defragment, Location::caller()) {
+            Err(shared.dry(Resource::Mbuf, Cause::Refused))
         } else {
             blank(shared, total, H::HEADER, front)
         };
@@ -64,6 +68,7 @@ impl<H: Head> MbufChain<H> {
     /// # BSD
     /// `m_collapse`. Differs: nothing changes on failure.
     #[doc(alias = "m_collapse")]
+    #[track_caller]
     pub fn collapse(&mut self, max: usize) -> Result<(), OpError> {
         let count = self.segment_count();
         if count <= max {
@@ -113,6 +118,7 @@ impl<H: Head> MbufChain<H> {
     /// # BSD
     /// `m_fragment`.
     #[doc(alias = "m_fragment")]
+    #[track_caller]
     pub fn shatter(&mut self, sizes: impl IntoIterator<Item = usize>) -> Result<(), OpError> {
         let total = self.total();
         let mut sizes = sizes.into_iter();

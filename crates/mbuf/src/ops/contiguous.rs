@@ -29,6 +29,7 @@ impl<H: Head> MbufChain<H> {
     #[doc(alias = "m_ensure_contig")]
     #[doc(alias = "pskb_may_pull")]
     #[inline]
+    #[track_caller]
     pub fn make_contiguous(&mut self, n: usize) -> Result<&[u8], OpError> {
         if n > self.first().len() {
             self.gather(n, None)?;
@@ -47,6 +48,7 @@ impl<H: Head> MbufChain<H> {
     /// # BSD
     /// `m_copyup`. Differs: copies only if it has to; the packet survives a failure.
     #[doc(alias = "m_copyup")]
+    #[track_caller]
     pub fn make_contiguous_with_headroom(&mut self, n: usize, room: usize) -> Result<&[u8], OpError> {
         if n > self.first().len() || room > self.first().headroom() {
             self.gather(n, Some(room))?;
@@ -55,6 +57,7 @@ impl<H: Head> MbufChain<H> {
     }
 
     #[cold]
+    #[track_caller]
     fn gather(&mut self, n: usize, room: Option<usize>) -> Result<(), OpError> {
         let total = self.total();
         bounds(0, n, total)?;
@@ -128,6 +131,7 @@ impl<H: Head> MbufChain<H> {
     /// # BSD
     /// `m_pulldown`. Differs: the packet survives a failure; up to 16 KiB.
     #[doc(alias = "m_pulldown")]
+    #[track_caller]
     pub fn make_contiguous_at(&mut self, range: impl RangeBounds<usize>) -> Result<&[u8], OpError> {
         let total = self.total();
         let (start, len) = resolve(range, total)?;
@@ -138,6 +142,7 @@ impl<H: Head> MbufChain<H> {
     }
 
     #[cold]
+    #[track_caller]
     fn gather_at(&mut self, start: usize, len: usize, total: usize) -> Result<(), OpError> {
         if start == 0 {
             return self.gather(len, None);

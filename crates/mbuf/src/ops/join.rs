@@ -29,12 +29,17 @@ impl<H: Head> MbufChain<H> {
     #[doc(alias = "rte_pktmbuf_prepend")]
     #[doc(alias = "skb_push")]
     #[inline]
+    #[track_caller]
     pub fn prepend(&mut self, n: usize) -> Result<&mut [u8], OpError> {
         let total = add_lengths(self.total(), n)?;
-        self.grow_front_or(n, total, |chain| chain.prepend_mbuf(n, total))
+        match self.grow_front(n, total) {
+            Ok(bytes) => Ok(bytes),
+            Err(chain) => chain.prepend_mbuf(n, total),
+        }
     }
 
     #[cold]
+    #[track_caller]
     fn prepend_mbuf(&mut self, n: usize, total: usize) -> Result<&mut [u8], OpError> {
         let ops = &self.shared().ops;
         // At the end of its area, so that what is put in front later finds room.
@@ -63,6 +68,7 @@ impl<H: Head> MbufChain<H> {
     /// # Errors
     /// As [`prepend`](Self::prepend).
     #[inline]
+    #[track_caller]
     pub fn prepend_slice(&mut self, bytes: &[u8]) -> Result<(), OpError> {
         self.prepend(bytes.len())?.copy_from_slice(bytes);
         Ok(())
@@ -78,6 +84,7 @@ impl<H: Head> MbufChain<H> {
     /// `m_append`. Differs: all or nothing; the last segment is filled to the brim.
     #[doc(alias = "m_append")]
     #[inline]
+    #[track_caller]
     pub fn extend_from_slice(&mut self, bytes: &[u8]) -> Result<(), OpError> {
         let total = add_lengths(self.total(), bytes.len())?;
         if let Some(place) = self.last_mut().grow_back(bytes.len()) {
@@ -92,6 +99,7 @@ impl<H: Head> MbufChain<H> {
     ///
     /// # Errors
     /// As [`extend_from_slice`](Self::extend_from_slice).
+    #[track_caller]
     pub fn extend_zeroed(&mut self, n: usize) -> Result<(), OpError> {
         add_lengths(self.total(), n)?;
         self.extend_far(n, zeros(n))
@@ -104,6 +112,7 @@ impl<H: Head> MbufChain<H> {
     /// # BSD
     /// `m_devpad`. Differs: any length.
     #[doc(alias = "m_devpad")]
+    #[track_caller]
     pub fn pad_to(&mut self, min: usize) -> Result<(), OpError> {
         self.extend_zeroed(min.saturating_sub(self.total()))
     }
@@ -116,13 +125,18 @@ impl<H: Head> MbufChain<H> {
     /// As [`extend_from_slice`](Self::extend_from_slice), without the copy; one mbuf if the tailroom is too small.
     #[doc(alias = "rte_pktmbuf_append")]
     #[doc(alias = "skb_put")]
-    #[inline]
+    #[inline(always)]
+    #[track_caller]
     pub fn extend(&mut self, n: usize) -> Result<&mut [u8], OpError> {
         let total = add_lengths(self.total(), n)?;
-        self.grow_back_or(n, total, |chain| chain.extend_segment(n, total))
+        match self.grow_back(n, total) {
+            Ok(bytes) => Ok(bytes),
+            Err(chain) => chain.extend_segment(n, total),
+        }
     }
 
     #[cold]
+    #[track_caller]
     fn extend_segment(&mut self, n: usize, total: usize) -> Result<&mut [u8], OpError> {
         let empty = self.total() == 0;
         let mut fresh = self.like_last(contiguous_soft(self.shared(), H::HEADER && empty, n)?);
@@ -138,6 +152,7 @@ impl<H: Head> MbufChain<H> {
 
     /// Puts `pieces`, which are `n` bytes, behind; lengths were checked.
     #[cold]
+    #[track_caller]
     pub(crate) fn extend_far<'b>(
         &mut self,
         n: usize,
@@ -149,6 +164,7 @@ impl<H: Head> MbufChain<H> {
     }
 
     /// Takes the memory for `n` more bytes behind.
+    #[track_caller]
     pub(super) fn reserve_back(&self, n: usize) -> Result<More, AllocError> {
         // A segment that is about to be replaced takes nothing.
         let here = if self.last().is_chosen() { 0 } else { self.last().tailroom().min(n) };

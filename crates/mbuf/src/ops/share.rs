@@ -29,6 +29,7 @@ impl<H: Head> MbufChain<H> {
     #[doc(alias = "m_copym")]
     #[doc(alias = "rte_pktmbuf_clone")]
     #[inline]
+    #[track_caller]
     pub fn share(&self) -> Result<Self, OpError> {
         self.share_part(self.segs(), 0, self.total())
     }
@@ -49,6 +50,7 @@ impl<H: Head> MbufChain<H> {
     /// # Cost
     /// As [`share`](Self::share), less a locked instruction for each segment that was not shared.
     #[inline]
+    #[track_caller]
     pub fn share_mut(&mut self) -> Result<Self, OpError> {
         let (this, segs) = self.solely();
         this.share_part(segs, 0, this.total())
@@ -66,6 +68,7 @@ impl<H: Head> MbufChain<H> {
     #[doc(alias = "m_copy")]
     #[doc(alias = "M_COPYALL")]
     #[inline]
+    #[track_caller]
     pub fn share_range(&self, range: impl RangeBounds<usize>) -> Result<Self, OpError> {
         let (start, len) = resolve(range, self.total())?;
         self.share_part(self.segs(), start, len)
@@ -76,6 +79,7 @@ impl<H: Head> MbufChain<H> {
     /// # Errors
     /// As [`share_range`](Self::share_range).
     #[inline]
+    #[track_caller]
     pub fn share_range_mut(&mut self, range: impl RangeBounds<usize>) -> Result<Self, OpError> {
         let (this, segs) = self.solely();
         let (start, len) = resolve(range, this.total())?;
@@ -83,6 +87,7 @@ impl<H: Head> MbufChain<H> {
     }
 
     #[inline]
+    #[track_caller]
     fn share_part<S: Hold>(
         &self,
         mut segs: impl Iterator<Item = S>,
@@ -106,11 +111,13 @@ impl<H: Head> MbufChain<H> {
 
     /// A part of a chain whose one segment has storage.
     #[inline]
+    #[track_caller]
     fn share_single(&self, seg: &impl Hold, start: usize, len: usize) -> Result<Self, OpError> {
         self.like(self.shared().showing(H::HEADER, seg, start..start + len)?)
     }
 
     #[inline(never)]
+    #[track_caller]
     fn share_segments<S: Hold>(
         &self,
         segs: impl Iterator<Item = S>,
@@ -148,6 +155,7 @@ impl<H: Head> MbufChain<H> {
     #[doc(alias = "m_dup")]
     #[doc(alias = "rte_pktmbuf_copy")]
     #[doc(alias = "skb_copy")]
+    #[track_caller]
     pub fn duplicate(&self) -> Result<Self, OpError> {
         self.duplicate_behind(Front::default_of(self.shared()))
     }
@@ -157,10 +165,12 @@ impl<H: Head> MbufChain<H> {
     /// # Errors
     /// As [`duplicate`](Self::duplicate), and [`OpError::TooLong`] if the headroom is 16 KiB or more.
     #[doc(alias = "m_dup_pkt")]
+    #[track_caller]
     pub fn duplicate_with_headroom(&self, headroom: usize) -> Result<Self, OpError> {
         self.duplicate_behind(Front::exactly(headroom)?)
     }
 
+    #[track_caller]
     fn duplicate_behind(&self, front: Front) -> Result<Self, OpError> {
         let len = self.total();
         let copy = if len.saturating_add(front.storage) <= MCLBYTES {
@@ -180,6 +190,7 @@ impl<H: Head> MbufChain<H> {
 
     /// Into one segment: there is room for all behind `front`.
     #[inline(always)]
+    #[track_caller]
     fn duplicate_short(&self, len: usize, front: Front) -> Result<Self, OpError> {
         let mut mbuf = blank_one(self.shared(), len, H::HEADER, front)?;
         let mut place = mbuf.edit().grow_back(len).unwrap_or_default();
@@ -196,6 +207,7 @@ impl<H: Head> MbufChain<H> {
     }
 
     #[inline(never)]
+    #[track_caller]
     fn duplicate_long(&self, len: usize, front: Front) -> Result<Self, OpError> {
         let len = add_lengths(len, 0)?;
         let header = self.copy_header()?;

@@ -40,6 +40,7 @@ impl<H: Head> MbufChain<H> {
     /// `m_split`. Differs: a cut between segments takes no reference; metadata go to both parts; an empty tail is a
     /// value.
     #[doc(alias = "m_split")]
+    #[track_caller]
     pub fn split_off(&mut self, at: usize) -> Result<Self, OpError> {
         if self.is_single() && self.first().has_storage() && 0 < at && at < self.first().len() {
             return self.split_single(at);
@@ -73,6 +74,7 @@ impl<H: Head> MbufChain<H> {
     /// As [`split_off`](Self::split_off).
     /// # Cost
     /// As [`split_off`](Self::split_off).
+    #[track_caller]
     pub fn split_to(&mut self, at: usize) -> Result<Self, OpError> {
         let mut front = self.split_off(at)?;
         core::mem::swap(self, &mut front);
@@ -81,6 +83,7 @@ impl<H: Head> MbufChain<H> {
     }
 
     /// Takes what a cut at `at` needs, so that the first segment behind it can carry a header if asked.
+    #[track_caller]
     fn border(&self, at: usize, header: bool) -> Result<Border, OpError> {
         let total = self.total();
         bounds(at, 0, total)?;
@@ -137,6 +140,7 @@ impl<H: Head> MbufChain<H> {
     /// [`OpError::Bounds`], [`OpError::Alloc`], [`OpError::TooManySharers`]. Nothing changed.
     /// # Cost
     /// O(segments). At most one mbuf; copies at most one inline segment.
+    #[track_caller]
     pub fn remove_range(&mut self, range: impl RangeBounds<usize>) -> Result<(), OpError> {
         let total = self.total();
         let (start, len) = resolve(range, total)?;
@@ -166,6 +170,7 @@ impl<H: Head> MbufChain<H> {
     /// As [`split_off`](Self::split_off), or [`OpError::TooLong`] if both are over 4 GiB; with the other chain.
     /// # Cost
     /// As [`split_off`](Self::split_off).
+    #[track_caller]
     pub fn insert<K: Head>(&mut self, at: usize, other: MbufChain<K>) -> Result<(), Refused<MbufChain<K>>> {
         let (total, more) = (self.total(), other.total());
         let sum = match crate::blank::add_lengths(total, more) {

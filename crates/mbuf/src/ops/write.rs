@@ -41,6 +41,7 @@ impl<H: Head> MbufChain<H> {
     /// # BSD
     /// `m_unshare`. Differs: the packet survives a failure.
     #[doc(alias = "m_unshare")]
+    #[track_caller]
     pub fn make_unique(&mut self) -> Result<(), OpError> {
         if self.is_empty() && !self.first().is_writable() {
             // No bytes to copy, but the segment's room is not ours either.
@@ -67,6 +68,7 @@ impl<H: Head> MbufChain<H> {
     /// `m_makewritable`, `m_copyback_cow`.
     #[doc(alias = "m_makewritable")]
     #[doc(alias = "m_copyback_cow")]
+    #[track_caller]
     pub fn make_unique_range(&mut self, range: impl RangeBounds<usize>) -> Result<(), OpError> {
         let (start, len) = resolve(range, self.total())?;
         let copies = self.reserve_copies(start, len)?;
@@ -75,6 +77,7 @@ impl<H: Head> MbufChain<H> {
     }
 
     /// Chooses the segments that have to be copied before `start..start + len` can be written, and makes the copies.
+    #[track_caller]
     fn reserve_copies(&mut self, start: usize, len: usize) -> Result<Copies, OpError> {
         let mut any = false;
         for (mut seg, _) in Parts::new(self.segs_mut(), start, len) {
@@ -92,6 +95,7 @@ impl<H: Head> MbufChain<H> {
         Ok(Copies(run))
     }
 
+    #[track_caller]
     fn make_copies(&self, start: usize, len: usize, run: &mut Run) -> Result<(), OpError> {
         let shared = self.shared();
         for (seg, part) in Parts::new(self.segs(), start, len).filter(|(seg, _)| seg.is_chosen()) {
@@ -157,6 +161,7 @@ impl<H: Head> MbufChain<H> {
     /// `m_copyback`. Differs: all or nothing; never writes what others see; uses tailroom and clusters.
     #[doc(alias = "m_copyback")]
     #[inline]
+    #[track_caller]
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<(), OpError> {
         if let Some(place) = self.first_mut().bytes_mut().and_then(|first| first.get_mut(offset..))
             && let Some(place) = place.get_mut(..bytes.len())
@@ -168,6 +173,7 @@ impl<H: Head> MbufChain<H> {
     }
 
     /// Writes what is not all within the first segment, or not to be written there.
+    #[track_caller]
     fn write_far(&mut self, offset: usize, bytes: &[u8]) -> Result<(), OpError> {
         let total = self.total();
         let end = crate::blank::add_lengths(offset, bytes.len())?;

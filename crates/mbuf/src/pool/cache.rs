@@ -47,6 +47,7 @@ impl PoolCache {
     /// # Errors
     /// [`AllocError`], when all mbufs or clusters are in use.
     #[inline]
+    #[track_caller]
     pub fn with_cluster(&mut self) -> Result<Packet, AllocError> {
         self.zones.paired(self.pool.shared()).map(MbufChain::from_fresh)
     }
@@ -56,6 +57,7 @@ impl PoolCache {
     /// # Errors
     /// [`AllocError`], when all mbufs are in use.
     #[inline]
+    #[track_caller]
     pub fn new_packet(&mut self) -> Result<Packet, AllocError> {
         self.zones.plain(self.pool.shared()).map(MbufChain::from_fresh)
     }

@@ -160,7 +160,7 @@ impl Pool {
         let grows = current.is_some_and(|current| limit.is_none_or(|limit| limit > current));
         match policy {
             LimitPolicy::Fixed => return Err(Rule::Fixed),
-            LimitPolicy::GrowOnly if !grows => return Err(Rule::GrowOnly { current: current.into() }),
+            LimitPolicy::GrowOnly if !grows => return Err(Rule::GrowOnly { current }),
             _ => {}
         }
         let kept = match resource {
@@ -230,7 +230,8 @@ impl Pool {
             Tunable::DataLen => number(room.data()),
             Tunable::Memory => self.budget().into(),
             Tunable::Wait => self.shared().tuning.wait.get().into(),
-            _ => Value::Number(self.shared().tuning.defrag_failures.get().into()),
+            Tunable::Fault => self.shared().fault(tunable).into(),
+            _ => Value::Number(self.shared().defrag_failures().into()),
         }
     }
 
@@ -261,8 +262,9 @@ impl Pool {
             Tunable::Wait => self.shared().tuning.wait.set(number),
             Tunable::DefragFailures => {
                 let n = number.and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
-                self.shared().tuning.defrag_failures.set(n);
+                self.shared().set_defrag_failures(n);
             }
+            Tunable::Fault => self.shared().set_fault(tunable, value.fault()),
             _ => self.set_room(tunable, number.unwrap_or(0)).map_err(refuse)?,
         }
         Ok(self.tunable(tunable))

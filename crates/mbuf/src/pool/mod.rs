@@ -2,6 +2,7 @@
 
 mod cache;
 mod family;
+mod faults;
 mod hooks;
 mod limits;
 #[cfg(all(target_os = "linux", feature = "pressure"))]
@@ -21,6 +22,7 @@ use mbuf_zone::{Heap, PageSource};
 
 pub use cache::PoolCache;
 pub(crate) use family::Family;
+pub(crate) use faults::Faults;
 pub use hooks::HookGuard;
 pub use limits::LimitChange;
 use limits::{Control, Rules};
@@ -42,6 +44,7 @@ pub(crate) use warning::Warner;
 
 use crate::config::{Class, LINK_HEADER, MHLEN};
 use crate::error::BuildError;
+use crate::fault::Fault;
 use crate::raw::zones::Limits;
 pub(crate) use crate::raw::zones::Shared;
 use crate::tune::{MAX_HEADROOM, Resolved, SettingErrors, Tunable, Tunables};
@@ -118,6 +121,7 @@ impl Pool {
             room: [link, header, data],
             wait,
             defrag_failures,
+            fault,
             rules,
             limits,
             source,
@@ -125,9 +129,10 @@ impl Pool {
             warn,
         } = settings;
         let tuning = Tuning { room: Room::new(link, header, data), ..Tuning::default() };
-        tuning.defrag_failures.set(defrag_failures);
         tuning.wait.set(wait);
         let shared = Shared::new(name, tuning, limits, source, locked, Warner::new(warn));
+        shared.set_defrag_failures(defrag_failures);
+        shared.set_fault(Tunable::Fault, fault);
         Self::of(shared, Arc::new(Control::new(rules)))
     }
 
@@ -218,6 +223,7 @@ struct Settings {
     room: [usize; 3],
     wait: Option<usize>,
     defrag_failures: u32,
+    fault: Option<Fault>,
     rules: Rules,
     limits: Limits,
     source: Arc<dyn PageSource>,
@@ -232,6 +238,7 @@ impl Default for Settings {
             room: [LINK_HEADER, 64, MHLEN],
             wait: Some(0),
             defrag_failures: 0,
+            fault: None,
             rules: Rules::default(),
             limits: Limits::default(),
             source: Arc::new(Heap),
@@ -267,6 +274,7 @@ impl PoolBuilder {
         self.settings.room = [number(Tunable::LinkHeader), number(Tunable::Header), data];
         self.settings.wait = resolved.value(Tunable::Wait).number();
         self.settings.defrag_failures = number(Tunable::DefragFailures) as u32;
+        self.settings.fault = resolved.value(Tunable::Fault).fault();
         self.settings.limits = resolved.limits();
         self.settings.rules = Rules {
             preset: resolved.preset(),

@@ -57,8 +57,8 @@ impl Want {
 
     fn of(error: &AllocError) -> Self {
         match (error.cause, error.resource) {
-            (AllocCause::Limit(_), Resource::Mbuf) => Want::Mbufs,
-            (AllocCause::Limit(_), Resource::Storage(class)) => Want::Buffers(class),
+            (AllocCause::Limit(_) | AllocCause::Fault, Resource::Mbuf) => Want::Mbufs,
+            (AllocCause::Limit(_) | AllocCause::Fault, Resource::Storage(class)) => Want::Buffers(class),
             _ => Want::Anything,
         }
     }
@@ -143,6 +143,11 @@ impl Waiting {
     pub(crate) fn buffer_freed(&self, class: Class) {
         self.queue(Want::Buffers(class)).call();
         self.queue(Want::Anything).call();
+    }
+
+    /// Anything may be had now that could not.
+    pub(crate) fn all_freed(&self) {
+        Want::all().for_each(|want| self.queue(want).call());
     }
 
     /// A record came back, or memory.

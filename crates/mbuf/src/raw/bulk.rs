@@ -15,6 +15,7 @@ const BATCH: usize = 32;
 
 impl Shared {
     /// Up to `BATCH` packets as [`paired`](Self::paired) makes them: all `n` of them behind what is in `out`, or none.
+    #[track_caller]
     fn paired_batch(&self, n: usize, out: &mut Vec<Packet>) -> Result<(), AllocError> {
         let mut objects = [MaybeUninit::uninit(); BATCH];
         let objects = &mut objects[..n];
@@ -29,6 +30,7 @@ impl Shared {
     }
 
     /// `n` packets behind what is in `out`, or none.
+    #[track_caller]
     pub(crate) fn paired_bulk(&self, n: usize, out: &mut Vec<Packet>) -> Result<(), AllocError> {
         /// Takes back what was added, if not all could be had or a page source panicked.
         struct Added<'a>(&'a mut Vec<Packet>, usize);

@@ -269,33 +269,23 @@ impl<H: Head> MbufChain<H> {
     }
 
     /// Extends the first window to the front by `n` bytes of headroom, for a total of `total`, and gives them. They hold
-    /// old data. Without so much headroom it is `otherwise`.
-    #[inline]
-    pub(crate) fn grow_front_or<'a, E>(
-        &'a mut self,
-        n: usize,
-        total: usize,
-        otherwise: impl FnOnce(&'a mut Self) -> Result<&'a mut [u8], E>,
-    ) -> Result<&'a mut [u8], E> {
+    /// old data. Without so much headroom the chain comes back.
+    #[inline(always)]
+    pub(crate) fn grow_front(&mut self, n: usize, total: usize) -> Result<&mut [u8], &mut Self> {
         match self.first_mut().grow_front(n).map(ptr::from_mut) {
             // SAFETY: bytes of a window of ours that was just extended.
             Some(bytes) => Ok(unsafe { self.grown(bytes, total) }),
-            None => otherwise(self),
+            None => Err(self),
         }
     }
 
-    /// Extends the last window to the back by `n` bytes of tailroom: otherwise as [`grow_front_or`](Self::grow_front_or).
-    #[inline]
-    pub(crate) fn grow_back_or<'a, E>(
-        &'a mut self,
-        n: usize,
-        total: usize,
-        otherwise: impl FnOnce(&'a mut Self) -> Result<&'a mut [u8], E>,
-    ) -> Result<&'a mut [u8], E> {
+    /// Extends the last window to the back by `n` bytes of tailroom: otherwise as [`grow_front`](Self::grow_front).
+    #[inline(always)]
+    pub(crate) fn grow_back(&mut self, n: usize, total: usize) -> Result<&mut [u8], &mut Self> {
         match self.last_mut().grow_back(n).map(ptr::from_mut) {
             // SAFETY: as above.
             Some(bytes) => Ok(unsafe { self.grown(bytes, total) }),
-            None => otherwise(self),
+            None => Err(self),
         }
     }
 
@@ -313,6 +303,7 @@ impl<H: Head> MbufChain<H> {
     /// # Panics
     /// If there is nothing in front of `at` or behind it.
     #[inline]
+    #[track_caller]
     pub(crate) fn split_single(&mut self, at: usize) -> Result<Self, OpError> {
         let first = self.first();
         let len = first.len();
@@ -492,6 +483,7 @@ impl Packet {
     /// # Safety
     /// The bytes `find` returns live as long as the owner is neither touched nor dropped; they may be written unless
     /// `read_only`.
+    #[track_caller]
     unsafe fn external<O: Send + 'static>(
         shared: &Shared,
         owner: O,
@@ -504,6 +496,7 @@ impl Packet {
     }
 
     /// A packet over the bytes that `owner` lends for reading.
+    #[track_caller]
     pub(crate) fn over<O>(shared: &Shared, owner: O) -> Result<Packet, Refused<O>>
     where
         O: AsRef<[u8]> + Send + 'static,
@@ -519,6 +512,7 @@ impl Packet {
     }
 
     /// A packet over the bytes that `owner` lends for writing.
+    #[track_caller]
     pub(crate) fn over_mut<O>(shared: &Shared, owner: O) -> Result<Packet, Refused<O>>
     where
         O: AsMut<[u8]> + Send + 'static,

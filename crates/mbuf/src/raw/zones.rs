@@ -23,19 +23,21 @@ use core::ops::Range;
 use core::ptr::NonNull;
 
 use mbuf_zone::PageSource;
-use mbuf_zone::raw::{Cause, Hooks, Local, Object, RawZone, Settings, Shape};
+use mbuf_zone::raw::{Cause, Hooks, Local, Mutex, Object, RawZone, Settings, Shape, Site};
 
 use super::lane;
 use super::mbuf::{self, Hold, Mbuf, RawMbuf};
 use super::storage::{External, Storage};
 use crate::config::{Class, MCLBYTES};
 use crate::error::{AllocCause, AllocError, OpError, Refused, Resource};
-use crate::pool::{Counters, Family, Tuning, Warner};
+use crate::pool::{Counters, Family, Faults, Tuning, Warner};
 
 /// Everything the mbufs of a pool share. It lives as long as a handle of the pool or any of its buffers.
 pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) tuning: Tuning,
+    pub(crate) faults: Faults,
+    observing: Mutex<()>,
     pub(crate) mbufs: RawZone,
     pub(crate) packets: RawZone,
     pub(crate) clusters: [RawZone; 4],
@@ -140,6 +142,22 @@ unsafe impl Hooks for PoolHooks {
         true
     }
 
+    fn asked(&self, site: Site) -> Result<(), Cause> {
+        let strikes = |resource: Resource| {
+            self.0.with(|shared| shared.faults.strikes(resource.into(), site)).unwrap_or(false)
+        };
+        let refused = match self.1 {
+            Kind::Mbufs | Kind::Pairs => strikes(Resource::Mbuf),
+            Kind::Clusters(class) => strikes(class.into()),
+            Kind::Records => strikes(Resource::External),
+        };
+        match self.1 {
+            _ if refused => Err(Cause::Refused),
+            Kind::Pairs if strikes(Class::Cluster.into()) => Err(Cause::PartRefused),
+            _ => Ok(()),
+        }
+    }
+
     fn freed(&self) {
         self.0.with(|shared| {
             let waiting = &shared.family.waiting;
@@ -180,15 +198,30 @@ impl Shared {
     ) -> Arc<Self> {
         let family = Family::new(locked, warner);
         family.group.set_budget(limits.budget);
-        Self::make(name, tuning, family, Origin::New(limits, source))
+        Self::make(name, tuning, Faults::default(), family, Origin::New(limits, source))
     }
 
     /// A pool over the kegs of this one.
     pub(crate) fn child(&self, name: String) -> Arc<Self> {
-        Self::make(name, self.tuning.again(), self.family.clone(), Origin::Over(self))
+        let shared = Self::make(
+            name,
+            self.tuning.again(),
+            self.faults.again(),
+            self.family.clone(),
+            Origin::Over(self),
+        );
+        shared.observe();
+        shared
     }
 
-    fn make(name: String, tuning: Tuning, family: Arc<Family>, origin: Origin<'_>) -> Arc<Self> {
+    fn make(
+        name: String,
+        tuning: Tuning,
+        faults: Faults,
+        family: Arc<Family>,
+        origin: Origin<'_>,
+    ) -> Arc<Self> {
+        let mut faults = Some(faults);
         let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
             let with_hooks = |kind| Box::new(PoolHooks(Pooled(weak.clone()), kind));
             let settings = |bytes| Settings {
@@ -237,10 +270,33 @@ impl Shared {
             };
             let is_root = matches!(origin, Origin::New(..));
             let ops = Counters::default();
-            Shared { name, tuning, mbufs, packets, clusters, external, ops, family: family.clone(), is_root }
+            Shared {
+                name,
+                tuning,
+                faults: faults.take().unwrap_or_default(),
+                observing: Mutex::new(()),
+                mbufs,
+                packets,
+                clusters,
+                external,
+                ops,
+                family: family.clone(),
+                is_root,
+            }
         });
         family.join(&shared);
         shared
+    }
+
+    fn zones(&self) -> impl Iterator<Item = &RawZone> {
+        [&self.packets, &self.mbufs, &self.external].into_iter().chain(&self.clusters)
+    }
+
+    /// Has the zones show what comes and goes, if anybody wants to see it.
+    pub(crate) fn observe(&self) {
+        let _one = self.observing.lock();
+        let on = self.faults.watch_allocations();
+        self.zones().for_each(|zone| zone.observe(on));
     }
 
     pub(crate) fn trim(&self) -> usize {
@@ -275,6 +331,7 @@ impl Shared {
             Cause::Limit => self.zone(resource).limit().map(AllocCause::Limit),
             Cause::Budget => self.family.group.budget().map(AllocCause::Budget),
             Cause::Waiters => Some(AllocCause::Waiters),
+            Cause::Refused | Cause::PartRefused => Some(AllocCause::Fault),
             _ => None,
         };
         let error = AllocError { resource, cause: cause.unwrap_or(AllocCause::Memory), pool: self.family.id };
@@ -284,6 +341,7 @@ impl Shared {
 
     /// An empty mbuf with inline storage, all of it tailroom.
     #[inline]
+    #[track_caller]
     pub(crate) fn inline(&self, header: bool) -> Result<Mbuf, AllocError> {
         match self.mbufs.get::<{ lane::MBUF }>() {
             // SAFETY: an object of the mbuf zone, at rest, just handed out.
@@ -294,6 +352,7 @@ impl Shared {
 
     /// An empty mbuf with inline storage behind the usual headroom (`m_get`, `m_gethdr`).
     #[inline(always)]
+    #[track_caller]
     pub(crate) fn plain(&self, header: bool) -> Result<Mbuf, AllocError> {
         match self.mbufs.get::<{ lane::MBUF }>() {
             // SAFETY: an object of the mbuf zone, at rest, just handed out; the headroom fits (`Room`, invariant 2).
@@ -304,6 +363,7 @@ impl Shared {
 
     /// An mbuf that shows a part of another's window: shared storage, or a copy of inline data, which has to fit.
     #[inline(always)]
+    #[track_caller]
     pub(crate) fn showing(
         &self,
         header: bool,
@@ -319,6 +379,7 @@ impl Shared {
 
     /// An empty mbuf with a packet header and a 2 KiB cluster (`m_getcl`).
     #[inline(always)]
+    #[track_caller]
     pub(crate) fn paired(&self) -> Result<Mbuf, AllocError> {
         match self.packets.get::<{ lane::PACKET }>() {
             // SAFETY: an object of the packet zone, at rest, just handed out; the room has no more in front than fits (`Room`, invariant 1).
@@ -336,12 +397,17 @@ impl Shared {
                 zone.deny();
                 self.dry(Resource::Storage(Class::Cluster), zone.obstacle())
             }
+            Cause::PartRefused => {
+                self.clusters[Class::Cluster.index()].deny();
+                self.dry(Resource::Storage(Class::Cluster), cause)
+            }
             cause => self.dry(Resource::Mbuf, cause),
         }
     }
 
     /// A bare cluster, with its count at one.
     #[inline]
+    #[track_caller]
     fn cluster(&self, class: Class) -> Result<Object, AllocError> {
         let zone = &self.clusters[class.index()];
         let got = match class {
@@ -360,6 +426,7 @@ impl Shared {
 
     /// An empty mbuf with storage of a class (`m_getjcl`).
     #[inline]
+    #[track_caller]
     pub(crate) fn with_class(&self, class: Class, header: bool) -> Result<Mbuf, AllocError> {
         if class != Class::Cluster {
             return self.attached(class, header);
@@ -374,6 +441,7 @@ impl Shared {
 
     /// An mbuf, and storage of a class for it.
     #[inline]
+    #[track_caller]
     fn attached(&self, class: Class, header: bool) -> Result<Mbuf, AllocError> {
         let mut mbuf = self.inline(header)?;
         let cluster = self.cluster(class)?;
@@ -386,6 +454,7 @@ impl Shared {
     ///
     /// # Safety
     /// As for [`Mbuf::attach_external`].
+    #[track_caller]
     pub(super) unsafe fn external<O: Send + 'static>(
         &self,
         owner: O,
@@ -424,6 +493,7 @@ impl LocalZones {
     }
 
     #[inline]
+    #[track_caller]
     pub(crate) fn paired(&mut self, shared: &Shared) -> Result<Mbuf, AllocError> {
         match self.packets.get() {
             // SAFETY: an object of the packet zone, at rest, just handed out.
@@ -433,6 +503,7 @@ impl LocalZones {
     }
 
     #[inline]
+    #[track_caller]
     pub(crate) fn plain(&mut self, shared: &Shared) -> Result<Mbuf, AllocError> {
         match self.mbufs.get() {
             // SAFETY: as in `Shared::plain`.

@@ -96,7 +96,7 @@ pub enum Rule {
     /// The pool's limits may only grow.
     GrowOnly {
         /// The limit in force.
-        current: Value,
+        current: Option<usize>,
     },
     /// Cannot be changed while the pool is in use.
     Fixed,
@@ -125,7 +125,9 @@ impl fmt::Display for Rule {
             }
             Rule::Reserved { kept } => write!(f, "reservations keep {kept}"),
             Rule::NoEffect(why) => write!(f, "it has no effect: {why}"),
-            Rule::GrowOnly { current } => write!(f, "the pool's limits may only grow: it is {current}"),
+            Rule::GrowOnly { current } => {
+                write!(f, "the pool's limits may only grow: it is {}", Value::from(*current))
+            }
             Rule::Fixed => f.write_str("it cannot be changed while the pool is in use"),
             Rule::ReadOnly => f.write_str("it can only be read"),
             Rule::Unavailable(why) => write!(f, "it cannot be read: {why}"),

@@ -11,6 +11,8 @@ pub(crate) fn value(tunable: Tunable, text: &str) -> Result<Value, Rule> {
         Kind::Policy => {
             LimitPolicy::named(text).map(Value::Policy).ok_or(Rule::Expected(tunable.expected()))?
         }
+        Kind::Fault if text == "none" => Value::Fault(None),
+        Kind::Fault => Value::Fault(Some(text.parse().map_err(|_| Rule::Expected(tunable.expected()))?)),
         kind if kind.may_be_unlimited() && text == "unlimited" => Value::Unlimited,
         _ => Value::Number(number(text, tunable)?),
     };

@@ -6,6 +6,7 @@ use super::error::Rule;
 use super::preset::{LimitPolicy, Preset};
 use crate::config::{Class, MCLBYTES, MHLEN, MSIZE};
 use crate::error::Resource;
+use crate::fault::{Fault, FaultError};
 
 /// A setting of a pool that has a name.
 ///
@@ -24,6 +25,7 @@ use crate::error::Resource;
 /// | `DataLen` | `kern.ipc.max_datalen` | bytes |
 /// | `Wait` | `kern.ipc.mbuf_wait` | milliseconds, or `unlimited` |
 /// | `DefragFailures` | `kern.ipc.m_defragrandomfailures` | 0 for never, or *n* for one in *n* |
+/// | `Fault` | `kern.ipc.mbuf.fault` | `none`, or a [`Fault`] as text |
 ///
 /// [`about`](Self::about) says what each is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,6 +47,7 @@ pub enum Tunable {
     DataLen,
     Wait,
     DefragFailures,
+    Fault,
 }
 
 struct Info {
@@ -68,6 +71,7 @@ pub(super) enum Kind {
     Bytes(usize),
     Milliseconds,
     OneIn,
+    Fault,
 }
 
 impl Kind {
@@ -170,12 +174,18 @@ static TABLE: [Info; Tunable::ALL.len()] = {
             Kind::OneIn,
             "one in so many defragmentations fails as if memory had run out; 0: none does",
         ),
+        info(
+            "kern.ipc.mbuf.fault",
+            "MBUF_FAULT",
+            Kind::Fault,
+            "allocations that fail as if memory had run out, to test what the program does then",
+        ),
     ]
 };
 
 impl Tunable {
     /// All of them.
-    pub const ALL: [Tunable; 15] = [
+    pub const ALL: [Tunable; 16] = [
         Tunable::Preset,
         Tunable::Policy,
         Tunable::MaxUsers,
@@ -191,6 +201,7 @@ impl Tunable {
         Tunable::DataLen,
         Tunable::Wait,
         Tunable::DefragFailures,
+        Tunable::Fault,
     ];
 
     fn info(self) -> &'static Info {
@@ -252,8 +263,9 @@ impl Tunable {
     pub(crate) fn check(self, value: Value) -> Result<(), Rule> {
         let number = match (self.kind(), value) {
             (Kind::Preset, Value::Preset(_)) | (Kind::Policy, Value::Policy(_)) => return Ok(()),
+            (Kind::Fault, Value::Fault(_)) => return Ok(()),
             (kind, Value::Unlimited) if kind.may_be_unlimited() => return Ok(()),
-            (Kind::Preset | Kind::Policy, _) => return Err(Rule::Expected(self.expected())),
+            (Kind::Preset | Kind::Policy | Kind::Fault, _) => return Err(Rule::Expected(self.expected())),
             (_, Value::Number(number)) => number,
             _ => return Err(Rule::Expected(self.expected())),
         };
@@ -283,6 +295,7 @@ impl Tunable {
             Kind::Bytes(_) => "a whole number of bytes",
             Kind::Milliseconds => "a whole number of milliseconds or `unlimited`",
             Kind::Users | Kind::OneIn => "a whole number",
+            Kind::Fault => FaultError::EXPECTED,
         }
     }
 }
@@ -313,6 +326,8 @@ pub enum Value {
     Preset(Preset),
     /// Of [`Tunable::Policy`].
     Policy(LimitPolicy),
+    /// Of [`Tunable::Fault`].
+    Fault(Option<Fault>),
 }
 
 impl Value {
@@ -320,6 +335,13 @@ impl Value {
     pub(crate) fn number(self) -> Option<usize> {
         match self {
             Value::Number(n) => usize::try_from(n).ok(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn fault(self) -> Option<Fault> {
+        match self {
+            Value::Fault(fault) => fault,
             _ => None,
         }
     }
@@ -332,6 +354,8 @@ impl fmt::Display for Value {
             Value::Unlimited => f.pad("unlimited"),
             Value::Preset(preset) => preset.fmt(f),
             Value::Policy(policy) => policy.fmt(f),
+            Value::Fault(None) => f.pad("none"),
+            Value::Fault(Some(fault)) => fault.fmt(f),
         }
     }
 }
@@ -358,6 +382,12 @@ impl From<Option<usize>> for Value {
 impl From<Preset> for Value {
     fn from(preset: Preset) -> Self {
         Value::Preset(preset)
+    }
+}
+
+impl From<Option<Fault>> for Value {
+    fn from(fault: Option<Fault>) -> Self {
+        Value::Fault(fault)
     }
 }
 

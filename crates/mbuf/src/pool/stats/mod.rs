@@ -164,6 +164,8 @@ pub struct PoolStats {
     pub reclaims: u64,
     /// Reclaim hooks that panicked.
     pub reclaim_panics: u64,
+    /// Injected faults that struck ([`Pool::inject`](crate::Pool::inject)).
+    pub faults: u64,
 }
 
 impl PoolStats {
@@ -209,6 +211,7 @@ impl PoolStats {
             memory_waited: counted(|stats| stats.memory_waited),
             reclaims: counted(|stats| stats.reclaims),
             reclaim_panics: counted(|stats| stats.reclaim_panics),
+            faults: counted(|stats| stats.faults),
             ..self.clone()
         }
     }
@@ -313,5 +316,6 @@ pub(super) fn snapshot(shared: &Shared) -> PoolStats {
         memory_waited: shared.family.waiting.waited_memory(),
         reclaims: shared.family.reclaim.runs.get(),
         reclaim_panics: shared.family.reclaim.panics.get(),
+        faults: family.iter().map(|shared| shared.faults.struck.get()).sum(),
     }
 }

@@ -103,6 +103,7 @@ impl PoolStats {
         let budget = Limit(self.budget);
         write!(f, "\n{}/{budget} bytes charged to the budget (current/max)", self.budget_charged)?;
         write!(f, "\n{}/{} reclaim (runs/hooks that panicked)", self.reclaims, self.reclaim_panics)?;
+        write!(f, "\n{} injected faults that struck", self.faults)?;
         write!(f, "\n{}/{} tags in use (current/since start)", tags.current, tags.allocations)?;
         for (kind, count) in self.types.iter().filter(|(_, count)| *count > 0) {
             let what = match kind {

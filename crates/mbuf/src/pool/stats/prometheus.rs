@@ -117,11 +117,12 @@ const POOL_GAUGES: [PoolGauge; 2] = [
     ("budget_charged_bytes", "Bytes charged to the budget", |stats| stats.budget_charged),
 ];
 
-const POOL_COUNTERS: [PoolCounter; 4] = [
+const POOL_COUNTERS: [PoolCounter; 5] = [
     ("tags_attached", "Tags attached since the pool was made", |stats| stats.tags.allocations),
     ("memory_waited", "Operations that had to wait for memory or the budget", |stats| stats.memory_waited),
     ("reclaims", "Runs of the reclaim hooks", |stats| stats.reclaims),
     ("reclaim_panics", "Reclaim hooks that panicked", |stats| stats.reclaim_panics),
+    ("faults", "Injected faults that struck", |stats| stats.faults),
 ];
 
 impl Collector for Rows {
