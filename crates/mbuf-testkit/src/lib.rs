@@ -6,12 +6,15 @@
 //! - [`for_every_failure`]: runs an operation with every allocation failing in turn.
 //! - [`World`], [`Op`]: random operations on many packets that share storage, beside plain vectors of what each byte
 //!   is, is said to be, and ends.
+//! - `drive` (feature `drive`): what any bytes make the library do, for fuzzers.
 //! - [`FailingPages`], [`Hold`], [`assert_empty`]: memory that runs out, and pools that have to be empty.
 //! - Owners and tags that count their drops, refuse, or panic.
 //!
 //! Use it from `tests/`, `fuzz/` and `bench/`; inside `src/` of `mbuf` it would see a second copy of the crate.
 
 mod change;
+#[cfg(feature = "drive")]
+pub mod drive;
 mod failure;
 mod op;
 mod oracle;
