@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use mbuf::{
-    BoundsError, Chain, Class, Flags, MbufChain, OpError, Packet, PacketQueue, Pool, Refused, Reserve,
+    BoundsError, Chain, Class, Fault, Flags, MbufChain, OpError, Packet, PacketQueue, Pool, Refused, Reserve,
     Resource, Segment, StorageKind,
 };
 
@@ -115,6 +115,13 @@ impl World {
         }
     }
 
+    /// One in which the first pool refuses some of what it has.
+    pub fn with_fault(fault: Fault) -> Self {
+        let world = World::new();
+        world.pools[0].inject([fault]);
+        world
+    }
+
     fn in_use(&self) -> [InUse; 2] {
         [in_use(&self.pools[0]), in_use(&self.pools[1])]
     }
@@ -123,6 +130,24 @@ impl World {
     fn data(&mut self, len: usize) -> Vec<u8> {
         self.stamp = (self.stamp + 41) % STAMPS;
         self.noise[self.stamp..][..len].to_vec()
+    }
+
+    /// Plays a sequence in a new world, and then again and again, each time with another one of its allocations failing,
+    /// until there are no more of them. Returns how many there were.
+    pub fn with_every_failure(ops: &[Op]) -> u32 {
+        for failing in 0.. {
+            let mut world = World::with_fault(Fault::nth(failing));
+            world.play(ops.iter().copied());
+            if world.pools[0].stats().faults == 0 {
+                return failing;
+            }
+        }
+        unreachable!("a sequence ends")
+    }
+
+    /// Applies operations one by one.
+    pub fn play(&mut self, ops: impl IntoIterator<Item = Op>) {
+        ops.into_iter().for_each(|op| self.apply(op));
     }
 
     /// Applies an operation and compares everything.

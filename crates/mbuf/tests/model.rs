@@ -8,9 +8,7 @@ use proptest::prelude::*;
 
 fn play(ops: &[Op]) -> (usize, usize) {
     let mut world = World::new();
-    for &op in ops {
-        world.apply(op);
-    }
+    world.play(ops.iter().copied());
     (world.succeeded, world.starved)
 }
 
@@ -27,6 +25,29 @@ proptest! {
         let ops: Vec<Op> = words.into_iter().map(Op::from_words).collect();
         play(&ops);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: scaled(40, 1) as u32,
+        failure_persistence: None,
+        max_shrink_iters: 300,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn each_allocation_of_a_sequence_may_fail(words in vec(any::<[u16; 4]>(), 1..if cfg!(miri) { 6 } else { 24 })) {
+        let ops: Vec<Op> = words.into_iter().map(Op::from_words).collect();
+        World::with_every_failure(&ops);
+    }
+}
+
+#[test]
+fn the_sequences_that_fail_in_turn_allocate() {
+    // Packets of all kinds, shared, split and written to.
+    let ops: Vec<Op> =
+        [0, 2, 0, 22, 20, 28, 26, 12, 6].iter().map(|&code| Op::from_words([code, 0, 71, 9])).collect();
+    assert!(World::with_every_failure(&ops) > 5);
 }
 
 #[test]
