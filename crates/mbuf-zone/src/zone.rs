@@ -180,6 +180,7 @@ impl Core {
         }
     }
 
+    #[inline]
     pub(crate) fn user(&self) -> *const () {
         // Relaxed: never changes.
         self.user.load(Ordering::Relaxed)

@@ -2,7 +2,8 @@
 
 use core::ops::{Deref, Range};
 
-use crate::config::{COPY_BREAK, Class, MHLEN, MJUM16BYTES, MLEN};
+use crate::config::{COPY_BREAK, Class, MCLBYTES, MHLEN, MJUM16BYTES, MLEN};
+use crate::copy::copy_to_front;
 use crate::error::{AllocError, BoundsError, OpError};
 use crate::pool::Shared;
 use crate::raw::{Mbuf, RawMbuf, Run};
@@ -58,8 +59,14 @@ pub(crate) fn blank(shared: &Shared, len: usize, header: bool, front: Front) -> 
     Ok(run)
 }
 
-/// One empty segment, with room for `len` bytes unless these and the bytes in front are more than a cluster.
+/// Whether so many bytes, or one that comes later, are given one segment, of a cluster at most.
 #[inline]
+pub(crate) fn is_one(len: usize, front: Front) -> bool {
+    front.storage.saturating_add(len.max(1)) <= MCLBYTES
+}
+
+/// One empty segment, with room for `len` bytes unless these and the bytes in front are more than a cluster.
+#[inline(always)]
 #[track_caller]
 pub(crate) fn blank_one(shared: &Shared, len: usize, header: bool, front: Front) -> Result<Mbuf, AllocError> {
     let inline = !header || len <= front.data;
@@ -68,14 +75,22 @@ pub(crate) fn blank_one(shared: &Shared, len: usize, header: bool, front: Front)
         mbuf.place(front.inline);
         return Ok(mbuf);
     }
-    let wanted = front.storage.saturating_add(len);
+    if !is_one(len, front) {
+        return blank_large(shared, header, front);
+    }
+    let mut mbuf = shared.with_class(Class::Cluster, header)?;
+    mbuf.place(front.storage);
+    Ok(mbuf)
+}
+
+/// One empty segment with more than a cluster, if it can be had.
+#[inline(never)]
+#[track_caller]
+fn blank_large(shared: &Shared, header: bool, front: Front) -> Result<Mbuf, AllocError> {
     let at_least = Class::for_len(front.storage + 1).unwrap_or(Class::Jumbo16);
-    let class = if wanted <= Class::Cluster.size() { Class::Cluster } else { Class::Page };
-    let mbuf = match shared.with_class(class.max(at_least), header) {
+    let mbuf = match shared.with_class(at_least.max(Class::Page), header) {
         // Two clusters do as well as a page.
-        Err(_) if class == Class::Page && at_least == Class::Cluster => {
-            shared.with_class(Class::Cluster, header)
-        }
+        Err(_) if at_least == Class::Cluster => shared.with_class(Class::Cluster, header),
         other => other,
     };
     let mut mbuf = mbuf?;
@@ -84,6 +99,7 @@ pub(crate) fn blank_one(shared: &Shared, len: usize, header: bool, front: Front)
 }
 
 /// One empty segment with room for `len` contiguous bytes behind `headroom`, both exactly.
+#[inline]
 #[track_caller]
 pub(crate) fn contiguous(
     shared: &Shared,
@@ -173,17 +189,14 @@ pub(crate) fn absorb(into: &mut Mbuf, from: &mut Run, trash: &mut crate::raw::Tr
     let mut flags = into.user_flags();
     into.edit().clear_end();
     while n > 0 {
-        let Some(mut first) = from.pop_front() else { break };
+        let Some(mut first) = from.segs_mut().next() else { break };
         let k = n.min(first.len());
-        if let Some(place) = into.edit().grow_back(k) {
-            place.copy_from_slice(&first.bytes()[..k]);
-        }
+        copy_to_front(into.edit().grow_back(k).unwrap_or_default(), &first.bytes()[..k]);
         flags |= first.flags_up_to(k);
         n -= k;
         if k < first.len() {
-            first.edit().trim_front(k);
-            from.push_front(first);
-        } else {
+            first.trim_front(k);
+        } else if let Some(first) = from.pop_front() {
             trash.push(first);
         }
     }

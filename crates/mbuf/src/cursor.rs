@@ -167,7 +167,6 @@ impl<H: Head> Write for Writer<'_, H> {
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let len = slices.iter().try_fold(0, |len, slice| add_lengths(len, slice.len()))?;
-        add_lengths(self.chain.len(), len)?;
         self.chain.extend_far(len, slices.iter().map(|slice| &**slice))?;
         Ok(len)
     }

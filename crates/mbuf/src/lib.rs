@@ -108,6 +108,7 @@ mod check;
 pub mod checksum;
 mod config;
 #[cfg(feature = "std")]
+mod copy;
 mod cursor;
 mod error;
 mod fault;

@@ -8,7 +8,7 @@ use crate::config::Class;
 use crate::error::{AllocError, OpError, Refused};
 use crate::meta::{Flags, MbufType, Meta};
 use crate::pool::Pool;
-use crate::raw::{Chain, Head, MbufChain, Packet, PacketHeader};
+use crate::raw::{Chain, Head, MbufChain, Packet};
 use crate::tag::TagList;
 
 /// Making a chain or packet.
@@ -136,9 +136,17 @@ impl<H: Head> MbufChain<H> {
         S: Deref<Target = [u8]>,
     {
         let len = slices.clone().into_iter().try_fold(0, |len, slice| add_lengths(len, slice.len()))?;
+        let mut source = Source::new(slices);
+        if blank::is_one(len, front) {
+            let mut mbuf = blank::blank_one(pool.shared(), len, H::HEADER, front)?;
+            if let Some(place) = mbuf.edit().grow_back(len) {
+                source.copy_to(place);
+            }
+            return Ok(Self::from_mbuf(mbuf));
+        }
         let mut run = blank(pool.shared(), len, H::HEADER, front)?;
-        Source::new(slices).fill(&mut run, len);
-        Ok(run.into(PacketHeader::EMPTY, len))
+        source.fill(&mut run, len);
+        Ok(Self::from_run(run, len))
     }
 
     /// A packet of `len` bytes behind `headroom` bytes that `copy` writes, piece by piece: it is given the offset of
@@ -165,7 +173,7 @@ impl<H: Head> MbufChain<H> {
             }
             offset += n;
         }
-        Ok(run.into(PacketHeader::EMPTY, len))
+        Ok(Self::from_run(run, len))
     }
 
     /// A copy of a frame with trailer encapsulation: from byte `offset` there are four bytes of trailer header, then
@@ -340,8 +348,8 @@ impl Packet {
     /// `m_demote`, `m_demote_pkthdr`.
     #[doc(alias = "m_demote")]
     pub fn into_chain(self) -> Chain {
-        let (run, header) = self.into_run();
-        drop(header);
+        let (run, tags) = self.into_bare_run();
+        drop(tags);
         run.into_chain()
     }
 }

@@ -5,7 +5,7 @@ use core::fmt;
 use crate::blank::{Front, add_lengths, blank};
 use crate::error::{BoundsError, OpError, Refused};
 use crate::pool::Pool;
-use crate::raw::{Chain, MbufChain, Packet, PacketHeader, Run};
+use crate::raw::{Chain, MbufChain, Packet, Run};
 
 /// Memory for a number of bytes that are still to come: from a vectored receive, a decoder, a device.
 ///
@@ -100,7 +100,7 @@ impl Reserve {
     /// [`OpError::Bounds`] with the reserve, if its capacity is less.
     pub fn into_packet(self, len: usize) -> Result<Packet, Refused<Reserve>> {
         let run = self.cut(len)?;
-        Ok(run.into_packet(PacketHeader::EMPTY, len))
+        Ok(Packet::from_run(run, len))
     }
 
     /// A headerless chain of the first `len` bytes.

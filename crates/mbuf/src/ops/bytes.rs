@@ -6,6 +6,7 @@ use core::ops::RangeBounds;
 use memchr::memmem;
 
 use crate::blank::{bounds, resolve};
+use crate::copy::copy_to_front;
 use crate::error::BoundsError;
 use crate::raw::{Head, MbufChain};
 
@@ -26,13 +27,14 @@ impl<H: Head> MbufChain<H> {
         if let Some(bytes) = self.first().bytes().get(offset..)
             && let Some(bytes) = bytes.get(..out.len())
         {
-            out.copy_from_slice(bytes);
+            copy_to_front(out, bytes);
             return Ok(());
         }
         self.read_far(offset, out)
     }
 
     /// Copies what is not all in the first segment.
+    #[inline]
     fn read_far(&self, offset: usize, out: &mut [u8]) -> Result<(), BoundsError> {
         bounds(offset, out.len(), self.total())?;
         let (mut skip, mut place) = (offset, out);
@@ -42,10 +44,7 @@ impl<H: Head> MbufChain<H> {
                 continue;
             };
             skip = 0;
-            let n = piece.len().min(place.len());
-            let (now, rest) = place.split_at_mut(n);
-            now.copy_from_slice(&piece[..n]);
-            place = rest;
+            place = copy_to_front(place, piece);
             if place.is_empty() {
                 break;
             }

@@ -31,7 +31,7 @@ impl<H: Head> MbufChain<H> {
         let ops = &self.shared().ops;
         let fewest = if total <= inline_capacity(H::HEADER) { 1 } else { total.div_ceil(MJUMPAGESIZE) };
         if self.segment_count() <= fewest {
-            ops.defrag_useless.add(1);
+            ops.add(|ops| &ops.defrag_useless, 1);
             return Ok(());
         }
         let shared = self.shared();
@@ -44,9 +44,9 @@ impl<H: Head> MbufChain<H> {
         } else {
             blank(shared, total, H::HEADER, front)
         };
-        let run = run.inspect_err(|_| ops.defrag_failures.add(1))?;
-        ops.defrag_packets.add(1);
-        ops.defrag_bytes.add(total);
+        let run = run.inspect_err(|_| ops.add(|ops| &ops.defrag_failures, 1))?;
+        ops.add(|ops| &ops.defrag_packets, 1);
+        ops.add(|ops| &ops.defrag_bytes, total);
         self.replace_all(run, total);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Making bytes contiguous.
 
-use core::ops::RangeBounds;
+use core::ops::{Bound, RangeBounds};
 
 use crate::blank::{Parts, absorb, bounds, contiguous, contiguous_soft, resolve};
 use crate::config::MCLBYTES;
@@ -79,7 +79,7 @@ impl<H: Head> MbufChain<H> {
             };
             match fresh {
                 Err(OpError::Alloc(_)) if fits => None,
-                fresh => Some(fresh.inspect_err(|_| shared.ops.pullup_failures.add(1))?),
+                fresh => Some(fresh.inspect_err(|_| shared.ops.add(|ops| &ops.pullup_failures, 1))?),
             }
         };
         let Some(fresh) = fresh else {
@@ -91,7 +91,7 @@ impl<H: Head> MbufChain<H> {
             self.edit_rest(total, |first, rest, trash| absorb(first, rest, trash, span - have));
             return Ok(());
         };
-        shared.ops.pullups.add(1);
+        shared.ops.add(|ops| &ops.pullups, 1);
         let mut fresh = self.like_first(fresh);
         self.edit(total, |run, trash| {
             if n == 0 {
@@ -155,9 +155,9 @@ impl<H: Head> MbufChain<H> {
         let fresh = if seg.is_writable() && seg.tailroom() >= missing {
             None
         } else {
-            let fresh =
-                contiguous_soft(shared, false, len).inspect_err(|_| shared.ops.pullup_failures.add(1))?;
-            shared.ops.pullups.add(1);
+            let fresh = contiguous_soft(shared, false, len)
+                .inspect_err(|_| shared.ops.add(|ops| &ops.pullup_failures, 1))?;
+            shared.ops.add(|ops| &ops.pullups, 1);
             Some(fresh)
         };
         self.edit(total, |run, trash| {
@@ -197,11 +197,15 @@ impl<H: Head> MbufChain<H> {
     pub fn contiguous(&self, range: impl RangeBounds<usize>) -> Option<&[u8]> {
         let first = self.first().bytes();
         // The common case, without a walk. Open ends are those of the whole chain.
-        if !matches!(range.end_bound(), core::ops::Bound::Unbounded)
-            && let Ok((start, len)) = resolve((range.start_bound(), range.end_bound()), first.len())
+        if !matches!(range.end_bound(), Bound::Unbounded)
+            && let Ok((start, len)) = resolve((range.start_bound(), range.end_bound()), usize::MAX)
             && len > 0
         {
-            return first.get(start..start + len);
+            let here = first.get(start..start + len);
+            if here.is_some() || start < first.len() {
+                // What begins here lies here or in no segment.
+                return here;
+            }
         }
         let (start, len) = resolve(range, self.total()).ok()?;
         self.find(start, len)

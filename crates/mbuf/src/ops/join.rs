@@ -4,8 +4,9 @@ use crate::blank::{
     Front, Source, add_lengths, blank, contiguous, contiguous_soft, inline_capacity, is_small, rehead,
 };
 use crate::config::{Class, MJUM16BYTES};
+use crate::copy::copy_to_front;
 use crate::error::{AllocError, OpError, Refused};
-use crate::raw::{Head, MbufChain, PacketHeader, RawMbuf, Run};
+use crate::raw::{Head, MbufChain, RawMbuf, Run};
 
 /// Growing.
 impl<H: Head> MbufChain<H> {
@@ -31,16 +32,17 @@ impl<H: Head> MbufChain<H> {
     #[inline]
     #[track_caller]
     pub fn prepend(&mut self, n: usize) -> Result<&mut [u8], OpError> {
-        let total = add_lengths(self.total(), n)?;
-        match self.grow_front(n, total) {
+        match self.grow_front(n) {
             Ok(bytes) => Ok(bytes),
-            Err(chain) => chain.prepend_mbuf(n, total),
+            Err(chain) => chain.prepend_mbuf(n),
         }
     }
 
     #[cold]
+    #[inline(never)]
     #[track_caller]
-    fn prepend_mbuf(&mut self, n: usize, total: usize) -> Result<&mut [u8], OpError> {
+    fn prepend_mbuf(&mut self, n: usize) -> Result<&mut [u8], OpError> {
+        let total = add_lengths(self.total(), n)?;
         let ops = &self.shared().ops;
         // At the end of its area, so that what is put in front later finds room.
         let front = match Class::for_len(n) {
@@ -49,8 +51,8 @@ impl<H: Head> MbufChain<H> {
             None => return Err(OpError::TooLong { len: n, max: MJUM16BYTES }),
         };
         let mut fresh = contiguous(self.shared(), H::HEADER, n, front & !7)
-            .inspect_err(|_| ops.prepend_failures.add(1))?;
-        ops.prepends.add(1);
+            .inspect_err(|_| ops.add(|ops| &ops.prepend_failures, 1))?;
+        ops.add(|ops| &ops.prepends, 1);
         fresh.edit().set_type(self.first().type_bits());
         let _ = fresh.edit().grow_back(n);
         if self.is_empty() {
@@ -70,7 +72,7 @@ impl<H: Head> MbufChain<H> {
     #[inline]
     #[track_caller]
     pub fn prepend_slice(&mut self, bytes: &[u8]) -> Result<(), OpError> {
-        self.prepend(bytes.len())?.copy_from_slice(bytes);
+        copy_to_front(self.prepend(bytes.len())?, bytes);
         Ok(())
     }
 
@@ -86,10 +88,8 @@ impl<H: Head> MbufChain<H> {
     #[inline]
     #[track_caller]
     pub fn extend_from_slice(&mut self, bytes: &[u8]) -> Result<(), OpError> {
-        let total = add_lengths(self.total(), bytes.len())?;
-        if let Some(place) = self.last_mut().grow_back(bytes.len()) {
-            place.copy_from_slice(bytes);
-            self.set_total(total);
+        if let Ok(place) = self.grow_back(bytes.len()) {
+            copy_to_front(place, bytes);
             return Ok(());
         }
         self.extend_far(bytes.len(), core::iter::once(bytes))
@@ -101,7 +101,6 @@ impl<H: Head> MbufChain<H> {
     /// As [`extend_from_slice`](Self::extend_from_slice).
     #[track_caller]
     pub fn extend_zeroed(&mut self, n: usize) -> Result<(), OpError> {
-        add_lengths(self.total(), n)?;
         self.extend_far(n, zeros(n))
     }
 
@@ -128,17 +127,18 @@ impl<H: Head> MbufChain<H> {
     #[inline(always)]
     #[track_caller]
     pub fn extend(&mut self, n: usize) -> Result<&mut [u8], OpError> {
-        let total = add_lengths(self.total(), n)?;
-        match self.grow_back(n, total) {
+        match self.grow_back(n) {
             Ok(bytes) => Ok(bytes),
-            Err(chain) => chain.extend_segment(n, total),
+            Err(chain) => chain.extend_segment(n),
         }
     }
 
     #[cold]
+    #[inline(never)]
     #[track_caller]
-    fn extend_segment(&mut self, n: usize, total: usize) -> Result<&mut [u8], OpError> {
-        let empty = self.total() == 0;
+    fn extend_segment(&mut self, n: usize) -> Result<&mut [u8], OpError> {
+        let total = add_lengths(self.total(), n)?;
+        let empty = self.is_empty();
         let mut fresh = self.like_last(contiguous_soft(self.shared(), H::HEADER && empty, n)?);
         let _ = fresh.edit().grow_back(n);
         if empty {
@@ -150,14 +150,16 @@ impl<H: Head> MbufChain<H> {
         Ok(self.last_mut().bytes_mut().unwrap_or_default())
     }
 
-    /// Puts `pieces`, which are `n` bytes, behind; lengths were checked.
+    /// Puts `pieces`, which are `n` bytes, behind.
     #[cold]
+    #[inline(never)]
     #[track_caller]
     pub(crate) fn extend_far<'b>(
         &mut self,
         n: usize,
         pieces: impl Iterator<Item = &'b [u8]>,
     ) -> Result<(), OpError> {
+        add_lengths(self.total(), n)?;
         let more = self.reserve_back(n)?;
         self.commit_back(more, &mut Source::new(pieces));
         Ok(())
@@ -227,36 +229,44 @@ impl<H: Head> MbufChain<H> {
             Ok(total) => total,
             Err(error) => return Err(Refused::new(error, other)),
         };
-        if more == 0 {
+        if more == 0 || is_small(more) && self.append_copy(&other, more) {
             return Ok(());
         }
-        // Bytes with flags, or of another type, keep their segments.
-        let last = self.last();
-        let alike = |seg: &RawMbuf| seg.flags_up_to(seg.len()) == 0 && seg.type_bits() == last.type_bits();
-        if is_small(more) && more <= last.tailroom() && other.segs().all(alike) {
-            let mut offset = 0;
-            for seg in other.segs() {
-                if let Some(place) = self.last_mut().grow_back(seg.len()) {
-                    place.copy_from_slice(seg.bytes());
-                }
-                offset += seg.len();
-            }
-            debug_assert_eq!(offset, more);
-            self.set_total(total);
-            return Ok(());
-        }
-        let (mut more, PacketHeader { tags: _tags, .. }) = other.into_run();
-        if !self.is_empty() {
+        let (more, _tags) = other.into_bare_run();
+        if self.is_empty() {
+            self.replace_empty(more, total);
+        } else {
             self.link_back(more, total);
-            return Ok(());
         }
+        Ok(())
+    }
+
+    /// Copies the `n` bytes of another chain behind, if there is room. Bytes with flags, or of another type, keep their
+    /// segments.
+    #[inline(never)]
+    fn append_copy<K: Head>(&mut self, other: &MbufChain<K>, n: usize) -> bool {
+        let kind = self.last().type_bits();
+        let alike = |seg: &RawMbuf| seg.flags_up_to(seg.len()) == 0 && seg.type_bits() == kind;
+        if n > self.tailroom() || !other.segs().all(alike) {
+            return false;
+        }
+        let mut place = self.grow_back(n).unwrap_or_default();
+        for seg in other.segs() {
+            place = copy_to_front(place, seg.bytes());
+        }
+        true
+    }
+
+    /// Puts a list that is not empty in the place of the empty segment.
+    #[cold]
+    #[inline(never)]
+    fn replace_empty(&mut self, mut more: Run, total: usize) {
         self.edit(total, |run, trash| {
             if let Some(head) = run.pop_front() {
                 rehead(head, &mut more, trash, H::HEADER);
             }
             *run = more;
         });
-        Ok(())
     }
 }
 

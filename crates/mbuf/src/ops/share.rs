@@ -2,8 +2,10 @@
 
 use core::ops::{Range, RangeBounds};
 
-use crate::blank::{Front, Parts, Source, add_lengths, blank, blank_one, describe, inline_capacity, resolve};
-use crate::config::MCLBYTES;
+use crate::blank::{
+    Front, Parts, Source, add_lengths, blank, blank_one, describe, inline_capacity, is_one, resolve,
+};
+use crate::copy::copy_to_front;
 use crate::error::OpError;
 use crate::raw::{Head, Hold, MbufChain, RawMbuf, Run};
 
@@ -103,7 +105,7 @@ impl<H: Head> MbufChain<H> {
         match copy {
             Ok(copy) => Ok(copy),
             Err(error) => {
-                self.shared().ops.copy_failures.add(1);
+                self.shared().ops.add(|ops| &ops.copy_failures, 1);
                 Err(error)
             }
         }
@@ -173,7 +175,7 @@ impl<H: Head> MbufChain<H> {
     #[track_caller]
     fn duplicate_behind(&self, front: Front) -> Result<Self, OpError> {
         let len = self.total();
-        let copy = if len.saturating_add(front.storage) <= MCLBYTES {
+        let copy = if is_one(len, front) {
             self.duplicate_short(len, front)
         } else {
             self.duplicate_long(len, front)
@@ -182,7 +184,7 @@ impl<H: Head> MbufChain<H> {
         match copy {
             Ok(copy) => Ok(copy),
             Err(error) => {
-                self.shared().ops.duplicate_failures.add(1);
+                self.shared().ops.add(|ops| &ops.duplicate_failures, 1);
                 Err(error)
             }
         }
@@ -195,11 +197,9 @@ impl<H: Head> MbufChain<H> {
         let mut mbuf = blank_one(self.shared(), len, H::HEADER, front)?;
         let mut place = mbuf.edit().grow_back(len).unwrap_or_default();
         let mut flags = 0;
-        for (seg, part) in Parts::new(self.segs(), 0, len) {
-            let (now, rest) = place.split_at_mut(part.len());
-            now.copy_from_slice(&seg.bytes()[part]);
-            flags |= seg.flags_up_to(seg.len());
-            place = rest;
+        for seg in self.segs() {
+            place = copy_to_front(place, seg.bytes());
+            flags |= seg.user_flags();
         }
         let mut mbuf = self.like_first(mbuf);
         mbuf.edit().set_user_flags(flags);
@@ -210,11 +210,14 @@ impl<H: Head> MbufChain<H> {
     #[track_caller]
     fn duplicate_long(&self, len: usize, front: Front) -> Result<Self, OpError> {
         let len = add_lengths(len, 0)?;
-        let header = self.copy_header()?;
         let mut run = blank(self.shared(), len, H::HEADER, front)?;
         Source::new(self.segs().map(|seg| seg.bytes())).fill(&mut run, len);
         describe(&mut run, self.segs());
-        Ok(run.into(header, len))
+        let mut copy = self.like(run.pop_front().expect("a chain has a segment"))?;
+        if !run.is_empty() {
+            copy.link_back(run, len);
+        }
+        Ok(copy)
     }
 }
 

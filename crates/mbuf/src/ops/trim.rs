@@ -32,9 +32,7 @@ impl<H: Head> MbufChain<H> {
         if n < self.first().len() {
             // Without asking a headerless chain for its total.
             self.first_mut().trim_front(n);
-            if H::HEADER {
-                self.set_total(self.total() - n);
-            }
+            self.shorten_total(n);
             return Ok(());
         }
         self.trim_segments(n)
@@ -42,6 +40,7 @@ impl<H: Head> MbufChain<H> {
 
     /// Drops all of the first segment, and what else belongs to the first `n` bytes.
     #[cold]
+    #[inline(never)]
     fn trim_segments(&mut self, n: usize) -> Result<(), BoundsError> {
         let total = self.total();
         bounds(0, n, total)?;
@@ -87,7 +86,7 @@ impl<H: Head> MbufChain<H> {
         }
         if H::HEADER && n < self.last().len() {
             self.last_mut().trim_back(n);
-            self.set_total(self.total() - n);
+            self.shorten_total(n);
             return Ok(());
         }
         self.trim_back_segments(n)
@@ -95,6 +94,7 @@ impl<H: Head> MbufChain<H> {
 
     /// Drops all of the last segment, and what else belongs to the last `n` bytes; or some of a chain whose total has
     /// to be found.
+    #[inline(never)]
     fn trim_back_segments(&mut self, n: usize) -> Result<(), BoundsError> {
         let total = self.total();
         bounds(0, n, total)?;

@@ -114,7 +114,7 @@ impl<H: Head> MbufChain<H> {
             if to < seg.len() {
                 run.push_back(shared.showing(false, &seg, to..seg.len())?);
             }
-            shared.ops.copies_on_write.add(1);
+            shared.ops.add(|ops| &ops.copies_on_write, 1);
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use super::mbuf::{self, Edit, Mbuf, PacketHeader, RawMbuf, Sole};
 use super::run::{Run, Segs, SegsMut, Trash, free_list};
 use super::zones::Shared;
 use crate::error::{OpError, Refused};
+use crate::tag::TagList;
 
 mod sealed {
     pub trait Sealed {}
@@ -73,7 +74,7 @@ impl Head for Header {
 // 1. The pointer is to a live mbuf that this value owns with all that follow along `next`, which ends in null; their
 //    `next_packet` is null.
 // 2. With `H::HEADER`, exactly the first mbuf has a packet header, whose `len` is the sum of the windows and whose
-//    `tail` is the last mbuf (or which is fresh, and then there is one mbuf of length zero). Otherwise none has.
+//    `tail` is the last mbuf (or which is fresh, and then there is one mbuf). Otherwise none has.
 // 3. No window but that of a single mbuf is empty.
 #[repr(transparent)]
 pub struct MbufChain<H: Head>(pub(super) NonNull<RawMbuf>, PhantomData<H>);
@@ -146,13 +147,7 @@ impl<H: Head> MbufChain<H> {
                 mbuf.take_header();
             }
         }
-        let len = mbuf.len();
-        let raw = mbuf.into_raw();
-        let mut chain = MbufChain(raw, PhantomData);
-        if H::HEADER && len > 0 {
-            chain.set_total(len);
-        }
-        chain
+        MbufChain(mbuf.into_raw(), PhantomData)
     }
 
     /// The chain that begins with an mbuf.
@@ -163,11 +158,24 @@ impl<H: Head> MbufChain<H> {
         MbufChain(first, PhantomData)
     }
 
-    /// Makes a packet of one empty mbuf that was just handed out with a packet header.
+    /// Makes a chain of one mbuf, which for a packet has a fresh header.
     #[inline(always)]
     pub(crate) fn from_fresh(mbuf: Mbuf) -> Self {
-        debug_assert!(mbuf.has_header() == H::HEADER && mbuf.len() == 0);
+        debug_assert!(mbuf.has_header() == H::HEADER && (!H::HEADER || mbuf.is_fresh()));
         MbufChain(mbuf.into_raw(), PhantomData)
+    }
+
+    /// Makes a chain of a list that says nothing but its `len` bytes.
+    ///
+    /// # Panics
+    /// If the list is empty.
+    #[inline]
+    pub(crate) fn from_run(mut run: Run, len: usize) -> Self {
+        let mut chain = Self::from_mbuf(run.pop_front().expect("a chain has a segment"));
+        if !run.is_empty() {
+            chain.link_back(run, len);
+        }
+        chain
     }
 
     /// Makes a chain like this one of one mbuf, which has a packet header if this has; see `copy_header`.
@@ -257,45 +265,76 @@ impl<H: Head> MbufChain<H> {
     /// Total length in bytes. O(1) for packets, O(segments) for headerless chains.
     #[inline]
     pub(crate) fn total(&self) -> usize {
-        if H::HEADER { self.first().header().len as usize } else { self.segs().map(RawMbuf::len).sum() }
+        self.told_total().unwrap_or_else(|| self.first().len())
+    }
+
+    /// The total, unless a fresh header leaves it to the only segment. There is no need to look whether that one becomes
+    /// too long.
+    #[inline]
+    fn told_total(&self) -> Option<usize> {
+        if H::HEADER { self.first().packet_len() } else { Some(self.segs().map(RawMbuf::len).sum()) }
     }
 
     /// Tells the header, if there is one, that the total changed.
     #[inline]
     pub(crate) fn set_total(&mut self, len: usize) {
-        if H::HEADER {
-            self.first_mut().header_mut().len = len as u32;
+        if H::HEADER
+            && let Some(told) = self.first_mut().packet_len_mut()
+        {
+            *told = len as u32;
         }
     }
 
-    /// Extends the first window to the front by `n` bytes of headroom, for a total of `total`, and gives them. They hold
-    /// old data. Without so much headroom the chain comes back.
+    /// Tells the header, if there is one, that the total is less by `n`.
+    #[inline]
+    pub(crate) fn shorten_total(&mut self, n: usize) {
+        if H::HEADER
+            && let Some(told) = self.first_mut().packet_len_mut()
+        {
+            *told -= n as u32;
+        }
+    }
+
+    /// Extends the first window to the front by `n` bytes of headroom and gives them. They hold old data. Without so much
+    /// headroom, or if the chain would be too long, it comes back.
     #[inline(always)]
-    pub(crate) fn grow_front(&mut self, n: usize, total: usize) -> Result<&mut [u8], &mut Self> {
-        match self.first_mut().grow_front(n).map(ptr::from_mut) {
-            // SAFETY: bytes of a window of ours that was just extended.
-            Some(bytes) => Ok(unsafe { self.grown(bytes, total) }),
+    pub(crate) fn grow_front(&mut self, n: usize) -> Result<&mut [u8], &mut Self> {
+        match self.grow(n, |chain| chain.first_mut().grow_front(n).map(NonNull::from)) {
+            // SAFETY: bytes of a window of ours that was just extended, writable, and borrowed with `self`.
+            Some(mut bytes) => Ok(unsafe { bytes.as_mut() }),
             None => Err(self),
         }
     }
 
     /// Extends the last window to the back by `n` bytes of tailroom: otherwise as [`grow_front`](Self::grow_front).
     #[inline(always)]
-    pub(crate) fn grow_back(&mut self, n: usize, total: usize) -> Result<&mut [u8], &mut Self> {
-        match self.last_mut().grow_back(n).map(ptr::from_mut) {
+    pub(crate) fn grow_back(&mut self, n: usize) -> Result<&mut [u8], &mut Self> {
+        match self.grow(n, |chain| chain.last_mut().grow_back(n).map(NonNull::from)) {
             // SAFETY: as above.
-            Some(bytes) => Ok(unsafe { self.grown(bytes, total) }),
+            Some(mut bytes) => Ok(unsafe { bytes.as_mut() }),
             None => Err(self),
         }
     }
 
-    /// # Safety
-    /// `bytes` are of a window of this chain, and writable.
+    /// Adds `n` to the total if `f` extends a window by so many bytes. `None` if it does not, or must not.
     #[inline]
-    unsafe fn grown(&mut self, bytes: *mut [u8], total: usize) -> &mut [u8] {
-        self.set_total(total);
-        // SAFETY: by this function's contract, borrowed with `self`; the header is not among them.
-        unsafe { &mut *bytes }
+    fn grow(
+        &mut self,
+        n: usize,
+        f: impl FnOnce(&mut Self) -> Option<NonNull<[u8]>>,
+    ) -> Option<NonNull<[u8]>> {
+        if let Some(total) = self.told_total()
+            && n > u32::MAX as usize - total
+        {
+            return None;
+        }
+        let grown = f(self)?;
+        if H::HEADER
+            && let Some(told) = self.first_mut().packet_len_mut()
+        {
+            *told += n as u32;
+        }
+        Some(grown)
     }
 
     /// Cuts the only segment, which has storage, in two: another chain like this one shows what is behind `at`.
@@ -346,6 +385,26 @@ impl<H: Head> MbufChain<H> {
         core::mem::swap(&mut mine.tags, &mut theirs.tags);
     }
 
+    /// Takes the chain apart and drops its packet header but for the tags.
+    #[inline]
+    pub(crate) fn into_bare_run(self) -> (Run, TagList) {
+        let this = ManuallyDrop::new(self);
+        let run = this.list();
+        let tags = if H::HEADER {
+            // SAFETY: ours, and part of a chain no more.
+            ManuallyDrop::new(unsafe { Mbuf::from_raw(this.0) }).drop_header()
+        } else {
+            TagList::EMPTY
+        };
+        (run, tags)
+    }
+
+    /// The mbufs, which have one owner too many.
+    #[inline]
+    fn list(&self) -> Run {
+        Run { first: self.0.as_ptr(), last: self.last_place().as_ptr() }
+    }
+
     /// Takes the chain apart.
     #[inline]
     pub(crate) fn into_run(self) -> (Run, PacketHeader) {
@@ -355,7 +414,7 @@ impl<H: Head> MbufChain<H> {
 
     #[inline]
     fn disassemble(&self) -> (Run, PacketHeader) {
-        let run = Run { first: self.0.as_ptr(), last: self.last_place().as_ptr() };
+        let run = self.list();
         let header = if H::HEADER {
             // SAFETY: the callers own the list from here on, and do not use the chain.
             ManuallyDrop::new(unsafe { Mbuf::from_raw(self.0) }).take_header()
@@ -411,10 +470,10 @@ impl<H: Head> MbufChain<H> {
         if H::HEADER {
             let tail = self.last_place().as_ptr();
             // SAFETY: ours, and the first segment no more.
-            let mut header = ManuallyDrop::new(unsafe { Mbuf::from_raw(self.0) }).take_header();
+            mbuf.take_header_of(&mut ManuallyDrop::new(unsafe { Mbuf::from_raw(self.0) }));
+            let header = mbuf.edit().header_mut();
             header.len = len as u32;
             header.tail = tail;
-            mbuf.set_header(header);
         }
         mbuf.next.set(self.0.as_ptr());
         self.0 = mbuf.into_raw();

@@ -24,9 +24,13 @@ unsafe impl Send for Run {}
 unsafe impl Sync for Run {}
 
 impl Drop for Run {
+    // As for `Mbuf`.
+    #[inline(always)]
     fn drop(&mut self) {
-        // SAFETY: owned by invariant 1.
-        unsafe { free_list(self.first) };
+        if !self.first.is_null() {
+            // SAFETY: owned by invariant 1.
+            unsafe { free_list(self.first) };
+        }
     }
 }
 
@@ -267,6 +271,7 @@ pub(super) unsafe fn free_list(first: *mut RawMbuf) {
     struct Rest(*mut RawMbuf);
 
     impl Rest {
+        #[inline(always)]
         fn free_one(&mut self) -> bool {
             let Some(mbuf) = NonNull::new(self.0) else { return false };
             // SAFETY: the list is ours; each mbuf is unlinked before it is freed.
@@ -279,6 +284,7 @@ pub(super) unsafe fn free_list(first: *mut RawMbuf) {
     }
 
     impl Drop for Rest {
+        #[cold]
         fn drop(&mut self) {
             while self.free_one() {}
         }
@@ -286,4 +292,5 @@ pub(super) unsafe fn free_list(first: *mut RawMbuf) {
 
     let mut rest = Rest(first);
     while rest.free_one() {}
+    core::mem::forget(rest);
 }

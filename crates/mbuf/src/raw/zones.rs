@@ -425,7 +425,7 @@ impl Shared {
     }
 
     /// An empty mbuf with storage of a class (`m_getjcl`).
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub(crate) fn with_class(&self, class: Class, header: bool) -> Result<Mbuf, AllocError> {
         if class != Class::Cluster {

@@ -1,4 +1,5 @@
-//! The live counters of a pool's slow paths: one set per thread, as far as there are sets, summed when they are read.
+//! The live counters of a pool's slow paths: one set per thread, as far as there are sets, summed when they are read. A
+//! thread that has a set of its own counts without locked instructions; the others share one.
 
 use alloc::sync::Arc;
 use core::array;
@@ -8,8 +9,10 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use super::operations::OpCounters;
 use crate::meta::MbufType;
 
-/// Sets of counters. More threads than this share.
+/// Sets of counters. The last one is for all threads that have none of their own.
 const SETS: usize = if cfg!(feature = "std") { 8 } else { 1 };
+
+const COMMON: usize = SETS - 1;
 
 /// A number that is only added to and subtracted from. That of one set may be less than none (wrapped): what one
 /// thread took, another may give back. Only the sum over all sets means something.
@@ -21,8 +24,9 @@ impl Counter {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    pub(crate) fn sub(&self, n: usize) {
-        self.0.fetch_sub(n, Ordering::Relaxed);
+    /// As [`add`](Self::add), where nobody else changes the number meanwhile.
+    fn add_alone(&self, n: usize) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
     /// The number, where nothing is subtracted and there is one set.
@@ -48,16 +52,11 @@ const _: () = assert!(align_of::<Set>() == 128 && size_of::<Set>().is_multiple_o
 impl Set {
     /// The mbufs of a type; nothing counts `Data`.
     pub(super) fn of_type(&self, kind: MbufType) -> Option<&Counter> {
-        self.types.get((kind as usize).wrapping_sub(MbufType::Data as usize + 1))
+        Self::place_of(kind).map(|i| &self.types[i])
     }
 
-    pub(crate) fn retype(&self, from: MbufType, to: MbufType) {
-        if let Some(count) = self.of_type(from) {
-            count.sub(1);
-        }
-        if let Some(count) = self.of_type(to) {
-            count.add(1);
-        }
+    fn place_of(kind: MbufType) -> Option<usize> {
+        (kind as usize).checked_sub(MbufType::Data as usize + 1)
     }
 }
 
@@ -69,7 +68,7 @@ impl Deref for Set {
     }
 }
 
-/// All sets of a pool. Dereferences to the one of the running thread.
+/// All sets of a pool.
 #[derive(Clone)]
 pub(crate) struct Counters(Arc<[Set; SETS]>);
 
@@ -79,11 +78,27 @@ impl Default for Counters {
     }
 }
 
-impl Deref for Counters {
-    type Target = Set;
+impl Counters {
+    /// Adds to a counter of the running thread's set.
+    #[inline]
+    pub(crate) fn add(&self, of: impl FnOnce(&Set) -> &Counter, n: usize) {
+        match thread::own_set() {
+            Some(set) => of(&self.0[set]).add_alone(n),
+            None => of(&self.0[COMMON]).add(n),
+        }
+    }
 
-    fn deref(&self) -> &Set {
-        &self.0[this_thread()]
+    fn sub(&self, of: impl FnOnce(&Set) -> &Counter, n: usize) {
+        self.add(of, n.wrapping_neg());
+    }
+
+    pub(crate) fn retype(&self, from: MbufType, to: MbufType) {
+        if let Some(i) = Set::place_of(from) {
+            self.sub(|set| &set.types[i], 1);
+        }
+        if let Some(i) = Set::place_of(to) {
+            self.add(|set| &set.types[i], 1);
+        }
     }
 }
 
@@ -95,19 +110,67 @@ pub(super) fn sum(pools: &[&Counters], of: impl Fn(&Set) -> Option<&Counter>) ->
     if sum > isize::MAX as usize { 0 } else { sum }
 }
 
-/// The running thread's set.
+/// Which thread has which set, in all pools.
 #[cfg(feature = "std")]
-fn this_thread() -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(0);
+mod thread {
+    use super::COMMON;
+    use core::cell::Cell;
+    use core::sync::atomic::{AtomicBool, Ordering};
+
+    static TAKEN: [AtomicBool; COMMON] = [const { AtomicBool::new(false) }; COMMON];
+
+    /// Before the first question.
+    const UNASKED: usize = usize::MAX;
+
     std::thread_local! {
-        static SET: usize = THREADS.fetch_add(1, Ordering::Relaxed) % SETS;
+        /// The running thread's set, or one beyond those that belong to somebody.
+        static MINE: Cell<usize> = const { Cell::new(UNASKED) };
+        static LEASE: Lease = Lease::new();
     }
-    SET.try_with(|&set| set).unwrap_or(0)
+
+    /// A set for as long as the thread lives.
+    struct Lease(usize);
+
+    impl Lease {
+        fn new() -> Self {
+            // Acquire pairs with the Release in `drop`: who had the set before has counted.
+            let free = TAKEN.iter().position(|taken| !taken.swap(true, Ordering::Acquire));
+            Lease(free.unwrap_or(COMMON))
+        }
+    }
+
+    impl Drop for Lease {
+        fn drop(&mut self) {
+            MINE.set(COMMON);
+            if let Some(taken) = TAKEN.get(self.0) {
+                // Release pairs with the Acquire in `new`.
+                taken.store(false, Ordering::Release);
+            }
+        }
+    }
+
+    /// The set that the running thread alone counts in, if it has one.
+    #[inline]
+    pub(super) fn own_set() -> Option<usize> {
+        let set = MINE.get();
+        if set < COMMON { Some(set) } else { ask(set) }
+    }
+
+    #[cold]
+    fn ask(set: usize) -> Option<usize> {
+        if set == UNASKED {
+            // A thread that is past its end has none.
+            MINE.set(LEASE.try_with(|lease| lease.0).unwrap_or(COMMON));
+        }
+        Some(MINE.get()).filter(|&set| set < COMMON)
+    }
 }
 
 #[cfg(not(feature = "std"))]
-fn this_thread() -> usize {
-    0
+mod thread {
+    pub(super) fn own_set() -> Option<usize> {
+        None
+    }
 }
 
 /// Counts a tag for as long as it lives.
@@ -115,8 +178,8 @@ pub(crate) struct CountedTag(Counters);
 
 impl CountedTag {
     pub(crate) fn new(counters: &Counters) -> Self {
-        counters.tags.add(1);
-        counters.tags_made.add(1);
+        counters.add(|set| &set.tags, 1);
+        counters.add(|set| &set.tags_made, 1);
         CountedTag(counters.clone())
     }
 
@@ -128,7 +191,7 @@ impl CountedTag {
 
 impl Drop for CountedTag {
     fn drop(&mut self) {
-        self.0.tags.sub(1);
+        self.0.sub(|set| &set.tags, 1);
     }
 }
 
@@ -139,17 +202,41 @@ mod tests {
     #[test]
     fn what_one_thread_takes_and_another_gives_back_sums_up_to_nothing() {
         let counters = Counters::default();
-        let (take, give) = (&counters.0[0], &counters.0[SETS - 1]);
-        take.retype(MbufType::Data, MbufType::Control);
-        take.retype(MbufType::Data, MbufType::Control);
-        give.retype(MbufType::Control, MbufType::Header);
+        let give = |from, to| {
+            let counters = counters.clone();
+            std::thread::spawn(move || counters.retype(from, to)).join().unwrap();
+        };
+        counters.retype(MbufType::Data, MbufType::Control);
+        counters.retype(MbufType::Data, MbufType::Control);
+        give(MbufType::Control, MbufType::Header);
         let sum = |kind| sum(&[&counters], |set| set.of_type(kind));
         assert_eq!((sum(MbufType::Control), sum(MbufType::Header)), (1, 1));
-        give.retype(MbufType::Control, MbufType::Data);
-        give.retype(MbufType::Header, MbufType::Data);
+        give(MbufType::Control, MbufType::Data);
+        give(MbufType::Header, MbufType::Data);
         assert_eq!((sum(MbufType::Control), sum(MbufType::Header)), (0, 0));
         // Half of a hand-over that is under way.
-        give.retype(MbufType::Control, MbufType::Data);
+        give(MbufType::Control, MbufType::Data);
         assert_eq!(sum(MbufType::Control), 0);
+    }
+
+    #[test]
+    fn more_threads_than_sets_count_at_once_and_nothing_is_lost() {
+        let counters = Counters::default();
+        let (threads, times) = (SETS + 4, if cfg!(miri) { 20 } else { 10_000 });
+        let all_there = std::sync::Barrier::new(threads);
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    all_there.wait();
+                    // Each has asked for a set before anybody ends.
+                    counters.add(|set| &set.tags, 1);
+                    all_there.wait();
+                    (1..times).for_each(|_| counters.add(|set| &set.tags, 1));
+                });
+            }
+        });
+        assert_eq!(sum(&[&counters], |set| Some(&set.tags)), threads * times);
+        let own = counters.0[..COMMON].iter().filter(|set| set.tags.get() > 0).count();
+        assert!(own > 0 && counters.0[COMMON].tags.get() > 0, "{own}");
     }
 }

@@ -42,8 +42,8 @@ impl<'a> Edit<'a> {
 
     /// The window, if it may be written.
     #[inline]
-    pub(crate) fn bytes_mut(self) -> Option<&'a mut [u8]> {
-        if !self.is_writable() {
+    pub(crate) fn bytes_mut(mut self) -> Option<&'a mut [u8]> {
+        if !self.may_write() {
             return None;
         }
         // SAFETY: initialised and live (invariants 1, 2 of `RawMbuf`); the only holder of its storage, and this the
@@ -53,8 +53,8 @@ impl<'a> Edit<'a> {
 
     /// Extends the window to the front by `n` bytes of headroom and gives them. They hold old data.
     #[inline]
-    pub(crate) fn grow_front(self, n: usize) -> Option<&'a mut [u8]> {
-        if n > self.headroom() {
+    pub(crate) fn grow_front(mut self, n: usize) -> Option<&'a mut [u8]> {
+        if n > self.front_room() {
             return None;
         }
         // SAFETY: `n` bytes of headroom lie in front, in storage of which this is the only holder.
@@ -69,24 +69,20 @@ impl<'a> Edit<'a> {
 
     /// Extends the window to the back by `n` bytes of tailroom and gives them. They hold old data.
     #[inline]
-    pub(crate) fn grow_back(self, n: usize) -> Option<&'a mut [u8]> {
-        if n > self.tailroom() {
+    pub(crate) fn grow_back(mut self, n: usize) -> Option<&'a mut [u8]> {
+        if n > self.back_room() {
             return None;
         }
         let len = self.len();
         self.len.set((len + n) as u32);
-        if !self.has(flag::TAIL_OWNER) && self.head.is_marked() && self.is_unique() {
-            // Alone again: what is behind the window is nobody else's.
-            self.flags.set(self.flags.get() | flag::TAIL_OWNER);
-        }
         // SAFETY: `n` bytes of tailroom lie behind, which other holders neither see nor write (invariant 4).
         Some(unsafe { slice::from_raw_parts_mut(self.data.get().add(len), n) })
     }
 
     /// The tailroom, to be written. It holds old data.
     #[cfg(feature = "bytes")]
-    pub(crate) fn spare_mut(self) -> &'a mut [u8] {
-        let room = self.tailroom();
+    pub(crate) fn spare_mut(mut self) -> &'a mut [u8] {
+        let room = self.back_room();
         // SAFETY: bytes behind the window that no other holder sees or writes (invariant 4).
         unsafe { slice::from_raw_parts_mut(self.data.get().add(self.len()), room) }
     }
@@ -117,9 +113,63 @@ impl<'a> Edit<'a> {
     /// After the window's end moved to the front: others may still see what is now behind it.
     #[inline]
     fn give_up_tail(&mut self) {
-        if self.head.is_marked() && !self.is_unique() {
+        if !self.is_alone() {
             self.flags.set(self.flags.get() & !flag::TAIL_OWNER);
         }
+    }
+
+    /// Whether the window may be written.
+    #[inline]
+    fn may_write(&mut self) -> bool {
+        !self.has(flag::READ_ONLY) && self.is_alone()
+    }
+
+    /// Bytes in front of the window that may be written.
+    #[inline]
+    fn front_room(&mut self) -> usize {
+        if self.may_write() { self.front() } else { 0 }
+    }
+
+    /// Bytes behind the window that may be written.
+    #[inline]
+    fn back_room(&mut self) -> usize {
+        if self.owns_tail() { self.back() } else { 0 }
+    }
+
+    /// Whether what is behind the window may be written: so it remains when the storage is shared.
+    #[inline]
+    fn owns_tail(&mut self) -> bool {
+        match self.flags.get() & (flag::READ_ONLY | flag::END | flag::TAIL_OWNER) {
+            flag::TAIL_OWNER => true,
+            0 => self.takes_tail(),
+            _ => false,
+        }
+    }
+
+    #[cold]
+    fn takes_tail(&mut self) -> bool {
+        let alone = self.is_alone();
+        if alone {
+            // What is behind the window is nobody else's.
+            self.flags.set(self.flags.get() | flag::TAIL_OWNER);
+        }
+        alone
+    }
+
+    /// Whether this is the only holder of the bytes.
+    #[inline]
+    fn is_alone(&mut self) -> bool {
+        !self.head.is_marked() || self.looks_whether_alone()
+    }
+
+    /// The same of an mbuf with a mark, which is taken off if it was there for other holders that are gone.
+    #[inline(never)]
+    fn looks_whether_alone(&mut self) -> bool {
+        let alone = self.is_unique();
+        if alone && self.is_plain() {
+            self.head.unmark();
+        }
+        alone
     }
 
     /// Cuts the window at `at` and gives the right to the tail behind to `rest`, which shows what was cut off.
@@ -188,16 +238,23 @@ impl<'a> Edit<'a> {
     }
 
     /// The packet header, made real if it was fresh.
+    #[inline]
     pub(in crate::raw) fn header_mut(self) -> &'a mut PacketHeader {
         debug_assert!(self.has(flag::PKTHDR));
         if self.has(flag::FRESH) {
-            let empty = PacketHeader { tail: self.mbuf.as_ptr(), ..PacketHeader::EMPTY };
+            let (len, tail) = (self.len.get(), self.mbuf.as_ptr());
             // SAFETY: the header's place in an mbuf that we may change.
-            unsafe { self.header_place().write(empty) };
+            unsafe { self.header_place().write(PacketHeader { len, tail, ..PacketHeader::EMPTY }) };
             self.flags.set(self.flags.get() & !flag::FRESH);
         }
         // SAFETY: initialised by invariant 6; this is the only use of the mbuf during `'a`.
         unsafe { &mut *self.header_place() }
+    }
+
+    /// The packet's length, if the header says it.
+    #[inline]
+    pub(in crate::raw) fn packet_len_mut(self) -> Option<&'a mut u32> {
+        if self.has(flag::FRESH) { None } else { Some(&mut self.header_mut().len) }
     }
 
     /// Keeps the mbuf off the inlined free path.

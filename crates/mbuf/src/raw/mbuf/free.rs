@@ -45,6 +45,16 @@ pub(in crate::raw) unsafe fn free(mbuf: NonNull<RawMbuf>) {
     }
 }
 
+/// The same, not inlined.
+///
+/// # Safety
+/// As for [`free`].
+#[inline(never)]
+pub(super) unsafe fn free_unlinked(mbuf: NonNull<RawMbuf>) {
+    // SAFETY: by this function's contract.
+    unsafe { free(mbuf) };
+}
+
 /// The zone's view of an mbuf.
 ///
 /// # Safety

@@ -18,7 +18,8 @@
 //!
 //! A free mbuf keeps what the next user would otherwise have to set: links null, no mark; one of the mbuf zone has
 //! no storage; one of the packet zone has a 2 KiB cluster that it alone holds, with `buf` and `cap` set for it.
-//! The packet header is not cleared on allocation: the flag `FRESH` says that it reads as empty.
+//! The packet header is not cleared on allocation, nor written as long as the packet is one mbuf that says nothing but its
+//! bytes: the flag `FRESH` stands for it.
 #![allow(unsafe_code)]
 
 mod edit;
@@ -92,7 +93,8 @@ pub(crate) mod flag {
     pub(crate) const KIND_MASK: u32 = 7 << KIND_SHIFT;
     /// A packet header is there.
     pub(crate) const PKTHDR: u32 = 1 << 11;
-    /// The packet header reads as empty, whatever its bytes are.
+    /// Whatever the bytes of the packet header are, it reads as that of a packet of this one mbuf without metadata and
+    /// tags.
     pub(crate) const FRESH: u32 = 1 << 12;
     /// The storage must not be written.
     pub(crate) const READ_ONLY: u32 = 1 << 13;
@@ -117,8 +119,9 @@ pub(crate) mod flag {
 /// 2. The window `data..data + len` lies within `buf..buf + cap`.
 /// 3. If `storage` is not null the mbuf is one of its `refs`.
 /// 4. At most one holder of a storage has `TAIL_OWNER`, and then no other holder's window ends behind that one's.
-/// 5. The mark is set if the storage is, or was, shared, is not the one the mbuf rests with, tags are attached, or the
-///    type is another than data, which alone is not counted.
+/// 5. The mark is set if the storage is shared, is not the one the mbuf rests with, tags are attached, or the type is
+///    another than data, which alone is not counted. It stays when that is over, until somebody looks who may change
+///    the mbuf.
 /// 6. With `PKTHDR` and without `FRESH`, the header is an initialised [`PacketHeader`].
 /// 7. Through a shared reference nothing changes but the mark. Changes are made by whoever owns the mbuf, or borrows
 ///    it mutably ([`Edit`]).
@@ -193,7 +196,7 @@ impl RawMbuf {
 
     #[inline]
     fn is_unique(&self) -> bool {
-        // An unmarked mbuf's storage was never shared (invariant 5).
+        // An unmarked mbuf's storage is not shared (invariant 5).
         !self.head.is_marked() || self.storage().is_none_or(|s| s.refs.is_unique())
     }
 
@@ -243,6 +246,14 @@ impl RawMbuf {
 
     pub(crate) fn type_bits(&self) -> u8 {
         (self.flags.get() & flag::TYPE_MASK) as u8
+    }
+
+    /// Whether the mbuf is of the type and with the kind of storage that it rests with, and has no tags: then it needs a
+    /// mark only while its storage is shared.
+    fn is_plain(&self) -> bool {
+        let told = self.flags.get() & (flag::PAIRED | flag::KIND_MASK | flag::TYPE_MASK);
+        let rests = told == TYPE_DATA || told == flag::PAIRED | CLUSTER_BITS | TYPE_DATA;
+        rests && !(self.has(flag::PKTHDR) && self.header().tags.is_some())
     }
 
     fn mbuf_type(&self) -> MbufType {
@@ -310,7 +321,7 @@ impl RawMbuf {
         self.area.get().cast()
     }
 
-    /// The packet header, empty if it is fresh.
+    /// The packet header, empty if it is fresh; its `len` is not to be relied on then.
     #[inline]
     pub(super) fn header(&self) -> &PacketHeader {
         debug_assert!(self.has(flag::PKTHDR));
@@ -321,6 +332,13 @@ impl RawMbuf {
         unsafe { &*self.header_place() }
     }
 
+    /// Bytes of the packet, if the header says it: otherwise they are the window's.
+    #[inline]
+    pub(super) fn packet_len(&self) -> Option<usize> {
+        if self.has(flag::FRESH) { None } else { Some(self.header().len as usize) }
+    }
+
+    #[inline]
     pub(super) fn is_fresh(&self) -> bool {
         self.has(flag::FRESH)
     }

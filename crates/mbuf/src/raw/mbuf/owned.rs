@@ -7,7 +7,7 @@ use core::ptr::{self, NonNull};
 
 use mbuf_zone::raw::Object;
 
-use super::free::{Released, free, put};
+use super::free::{Released, free_unlinked, put};
 use super::{CLUSTER_BITS, Edit, Hold, PacketHeader, RawMbuf, TYPE_DATA, flag};
 use crate::config::{Class, HEADER_OFFSET, MHLEN, MLEN, MSIZE, PLAIN_OFFSET};
 use crate::error::OpError;
@@ -36,9 +36,11 @@ impl Deref for Mbuf {
 }
 
 impl Drop for Mbuf {
+    // Inlined, so that no address of a handle is taken where a panic would drop it: it stays in a register.
+    #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: ours alone by invariant 1, and gone after this.
-        unsafe { free(self.0) };
+        unsafe { free_unlinked(self.0) };
     }
 }
 
@@ -264,13 +266,48 @@ impl Mbuf {
             unsafe { self.header_place().read() }
         };
         header.flags = self.packet_flags();
+        self.forget_header();
+        header
+    }
+
+    /// Drops the packet header but for its tags. The mbuf has none afterwards.
+    #[inline]
+    pub(in crate::raw) fn drop_header(&mut self) -> TagList {
+        let tags = if self.has(flag::FRESH) {
+            TagList::EMPTY
+        } else {
+            // SAFETY: initialised by invariant 6, and never read again.
+            unsafe { (&raw const (*self.header_place()).tags).read() }
+        };
+        self.forget_header();
+        tags
+    }
+
+    /// Makes the packet header, which is fresh, that of another mbuf, which has none afterwards.
+    #[inline]
+    pub(in crate::raw) fn take_header_of(&mut self, from: &mut Mbuf) {
+        debug_assert!(self.has(flag::PKTHDR) && self.has(flag::FRESH));
+        self.flags.set(self.flags.get() | from.packet_flags());
+        if !from.has(flag::FRESH) {
+            // SAFETY: initialised by invariant 6, and never read again there; our own mbuf has room for it.
+            unsafe { self.header_place().copy_from_nonoverlapping(from.header_place(), 1) };
+            self.flags.set(self.flags.get() & !flag::FRESH);
+            if self.header().tags.is_some() {
+                self.head.mark();
+            }
+        }
+        from.forget_header();
+    }
+
+    /// After the packet header was taken out.
+    #[inline]
+    fn forget_header(&mut self) {
         self.flags.set(self.flags.get() & !(flag::PKTHDR | flag::FRESH | flag::PACKET_MASK));
         if self.kind() == StorageKind::Inline {
             // SAFETY: the larger area of a headerless mbuf, of our own.
             self.buf.set(unsafe { self.0.cast::<u8>().as_ptr().add(PLAIN_OFFSET) });
             self.cap.set(MLEN as u32);
         }
-        header
     }
 
     /// Writes a packet header, which the mbuf has room for (`add_header`).
@@ -316,6 +353,10 @@ impl Mbuf {
     #[inline(always)]
     pub(in crate::raw) fn copy_header(&mut self, from: &RawMbuf) -> Result<(), OpError> {
         debug_assert!(self.has(flag::PKTHDR) && self.has(flag::FRESH));
+        self.flags.set(self.flags.get() | from.packet_flags());
+        if from.has(flag::FRESH) {
+            return Ok(());
+        }
         let source = from.header();
         let tags = if source.tags.is_some() { self.copied_tags(source)? } else { TagList::EMPTY };
         let place = self.header_place();
@@ -329,7 +370,7 @@ impl Mbuf {
             (&raw mut (*place).tags).write(tags);
             (&raw mut (*place).meta).copy_from_nonoverlapping(&source.meta, 1);
         }
-        self.flags.set(self.flags.get() & !flag::FRESH | from.packet_flags());
+        self.flags.set(self.flags.get() & !flag::FRESH);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Breaks mbufs on purpose, to see that `check` finds it.
 
 use super::*;
-use crate::{Chain, Corruption, OpError, Packet, Pool};
+use crate::{Chain, Corruption, OpError, Packet, Pool, Tag};
 
 /// A packet of three segments: a cluster, a shared cluster, inline data.
 fn packet(pool: &Pool) -> Packet {
@@ -121,4 +121,48 @@ fn storage_that_cannot_be_counted_refuses_another_sharer() {
     assert_eq!(packet.check(), Ok(()));
     drop(packet);
     assert_eq!(pool.stats().mbufs.current, 0);
+}
+
+#[derive(Debug)]
+struct Label;
+
+impl Tag for Label {}
+
+#[test]
+fn a_mark_goes_with_its_last_reason_when_the_packet_is_changed() {
+    let pool = Pool::new();
+    let mut packet = Packet::with_cluster(&pool).unwrap();
+    packet.extend(100).unwrap();
+    assert!(!packet.first().head.is_marked());
+    let other = packet.share().unwrap();
+    packet.trim_back(1).unwrap();
+    assert!(packet.first().head.is_marked());
+    drop(other);
+    packet.set_type(MbufType::Control);
+    packet.extend(1).unwrap();
+    assert!(packet.first().head.is_marked(), "its type is counted");
+    packet.set_type(MbufType::Data);
+    packet.push_tag(Label);
+    packet.extend(1).unwrap();
+    assert!(packet.first().head.is_marked(), "it has a tag");
+    packet.remove_tag::<Label>().unwrap();
+    packet.prepend(1).unwrap();
+    assert!(!packet.first().head.is_marked());
+    assert_eq!(packet.check(), Ok(()));
+}
+
+#[test]
+fn a_packet_of_one_mbuf_has_a_header_when_it_says_something() {
+    let pool = Pool::new();
+    let mut packet = Packet::with_cluster(&pool).unwrap();
+    packet.extend(100).unwrap();
+    packet.prepend(10).unwrap();
+    packet.trim_front(5).unwrap();
+    packet.trim_back(1).unwrap();
+    assert!(packet.first().is_fresh() && packet.duplicate().unwrap().first().is_fresh());
+    assert_eq!((packet.len(), packet.check()), (104, Ok(())));
+    packet.meta_mut().flow_id = 7;
+    assert_eq!((packet.len(), packet.check()), (104, Ok(())));
+    packet.append(Packet::from_slice(&pool, &[1; 2000]).unwrap()).unwrap();
+    assert_eq!((packet.len(), packet.meta().flow_id, packet.check()), (2104, 7, Ok(())));
 }

@@ -1,0 +1,54 @@
+//! Copying bytes.
+
+/// Copies bytes to the front of a place, as many as there are and go in, and returns the rest of the place. Cannot
+/// panic: what is owned meanwhile need not be kept where a panic would find it.
+#[inline(always)]
+pub(crate) fn copy_to_front<'a>(place: &'a mut [u8], bytes: &[u8]) -> &'a mut [u8] {
+    let n = bytes.len().min(place.len());
+    let (now, rest) = place.split_at_mut(n);
+    copy(now, &bytes[..n]);
+    rest
+}
+
+/// Copies bytes to a place for as many. Those of most headers need no call.
+#[inline(always)]
+fn copy(place: &mut [u8], bytes: &[u8]) {
+    match bytes.len() {
+        16..=32 => copy_ends::<16>(place, bytes),
+        33..=64 => copy_ends::<32>(place, bytes),
+        _ => place.copy_from_slice(bytes),
+    }
+}
+
+/// Copies the first and the last `N` bytes, which are all there are.
+#[inline(always)]
+fn copy_ends<const N: usize>(place: &mut [u8], bytes: &[u8]) {
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>()) {
+        let (first, last) = (*first, *last);
+        if let Some(place) = place.first_chunk_mut::<N>() {
+            *place = first;
+        }
+        if let Some(place) = place.last_chunk_mut::<N>() {
+            *place = last;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_in_is_copied_and_the_rest_of_the_place_given_back() {
+        let bytes: [u8; 140] = core::array::from_fn(|i| i as u8 + 1);
+        for room in 0..bytes.len() {
+            for len in 0..bytes.len() {
+                let mut place = [0; 140];
+                let n = len.min(room);
+                assert_eq!(copy_to_front(&mut place[..room], &bytes[..len]).len(), room - n);
+                assert_eq!(place[..n], bytes[..n]);
+                assert!(place[n..].iter().all(|&byte| byte == 0), "{len} bytes for {room}");
+            }
+        }
+    }
+}
