@@ -107,8 +107,8 @@ mod blank;
 mod check;
 pub mod checksum;
 mod config;
-#[cfg(feature = "std")]
 mod copy;
+#[cfg(feature = "std")]
 mod cursor;
 mod error;
 mod fault;
