@@ -187,6 +187,12 @@ impl RawZone {
         core::ptr::eq(head.home_marked(), Arc::as_ptr(&self.core))
     }
 
+    /// Whether an object is one of this zone, marked or not.
+    #[inline]
+    pub fn is_home_of(&self, head: &Head) -> bool {
+        core::ptr::eq(head.home(), Arc::as_ptr(&self.core))
+    }
+
     /// Gives up to `n` free objects back to the keg, wherever they are cached. Returns how many.
     pub fn give_back(&self, n: usize) -> usize {
         self.core.give_back(n)

@@ -104,6 +104,8 @@
 extern crate alloc;
 
 mod blank;
+#[cfg(feature = "ffi")]
+mod bsd;
 mod check;
 pub mod checksum;
 mod config;
@@ -128,6 +130,14 @@ mod segment;
 mod sysctl;
 mod tag;
 mod tune;
+
+/// What the C library is made of. No part of this crate's interface.
+#[cfg(feature = "ffi")]
+#[doc(hidden)]
+pub mod ffi {
+    pub use crate::bsd::*;
+    pub use crate::raw::foreign::*;
+}
 
 pub use check::Corruption;
 pub use config::{Class, MCLBYTES, MHLEN, MINCLSIZE, MJUM9BYTES, MJUM16BYTES, MJUMPAGESIZE, MLEN, MSIZE};

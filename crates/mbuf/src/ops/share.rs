@@ -90,7 +90,7 @@ impl<H: Head> MbufChain<H> {
 
     #[inline]
     #[track_caller]
-    fn share_part<S: Hold>(
+    pub(crate) fn share_part<S: Hold>(
         &self,
         mut segs: impl Iterator<Item = S>,
         start: usize,
@@ -174,7 +174,13 @@ impl<H: Head> MbufChain<H> {
 
     #[track_caller]
     fn duplicate_behind(&self, front: Front) -> Result<Self, OpError> {
-        let len = self.total();
+        self.duplicate_part(self.total(), front)
+    }
+
+    /// The same, of a chain of `len` bytes, whatever a header says.
+    #[inline(always)]
+    #[track_caller]
+    pub(crate) fn duplicate_part(&self, len: usize, front: Front) -> Result<Self, OpError> {
         let copy = if is_one(len, front) {
             self.duplicate_short(len, front)
         } else {

@@ -215,10 +215,20 @@ impl<H: Head> MbufChain<H> {
     fn last_place(&self) -> NonNull<RawMbuf> {
         let first = self.first();
         if !H::HEADER {
-            // A chain has a segment.
-            return self.segs().last().map_or(self.0, NonNull::from);
+            let mut last = self.0;
+            // SAFETY: live and ours (invariant 1).
+            while let Some(next) = NonNull::new(unsafe { last.as_ref() }.next.get()) {
+                last = next;
+            }
+            return last;
         }
         if first.is_fresh() { self.0 } else { NonNull::new(first.header().tail).unwrap_or(self.0) }
+    }
+
+    /// The address of the last mbuf.
+    #[cfg(feature = "ffi")]
+    pub(super) fn last_address(&self) -> *mut RawMbuf {
+        self.last_place().as_ptr()
     }
 
     /// The last segment. O(1) for packets, O(segments) for headerless chains.

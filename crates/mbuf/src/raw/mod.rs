@@ -7,6 +7,8 @@
 mod bulk;
 mod chain;
 mod count;
+#[cfg(feature = "ffi")]
+pub(crate) mod foreign;
 mod mbuf;
 mod queue;
 mod run;

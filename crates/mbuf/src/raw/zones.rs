@@ -315,6 +315,12 @@ impl Shared {
         self.external.close();
     }
 
+    /// Whether this is the head of one of the pool's mbufs.
+    #[cfg(feature = "ffi")]
+    pub(crate) fn knows(&self, head: &mbuf_zone::raw::Head) -> bool {
+        self.packets.is_home_of(head) || self.mbufs.is_home_of(head)
+    }
+
     /// Where something is allocated, and its limit kept.
     pub(crate) fn zone(&self, resource: Resource) -> &RawZone {
         match resource {
@@ -381,9 +387,19 @@ impl Shared {
     #[inline(always)]
     #[track_caller]
     pub(crate) fn paired(&self) -> Result<Mbuf, AllocError> {
+        // SAFETY: the room has no more in front than fits (`Room`, invariant 1).
+        unsafe { self.paired_behind(|| self.tuning.room.header()) }
+    }
+
+    /// The same, with so many bytes in front.
+    ///
+    /// # Safety
+    /// These are at most [`MCLBYTES`].
+    #[inline(always)]
+    pub(super) unsafe fn paired_behind(&self, headroom: impl FnOnce() -> usize) -> Result<Mbuf, AllocError> {
         match self.packets.get::<{ lane::PACKET }>() {
-            // SAFETY: an object of the packet zone, at rest, just handed out; the room has no more in front than fits (`Room`, invariant 1).
-            Ok(object) => Ok(unsafe { Mbuf::paired(object, self.tuning.room.header()) }),
+            // SAFETY: an object of the packet zone, at rest, just handed out; the rest by this function's contract.
+            Ok(object) => Ok(unsafe { Mbuf::paired(object, headroom()) }),
             Err(cause) => Err(self.pair_missing(cause)),
         }
     }
@@ -439,6 +455,12 @@ impl Shared {
         Ok(mbuf)
     }
 
+    /// A cluster for an mbuf that has no storage.
+    #[cfg(feature = "ffi")]
+    pub(crate) fn bare_cluster(&self, class: Class) -> Result<BareCluster, AllocError> {
+        self.cluster(class).map(|cluster| BareCluster(cluster, class))
+    }
+
     /// An mbuf, and storage of a class for it.
     #[inline]
     #[track_caller]
@@ -478,6 +500,32 @@ impl Shared {
                 Err(Refused::new(OpError::TooLong { len, max: u32::MAX as usize }, owner))
             }
         }
+    }
+}
+
+/// A cluster that no mbuf has.
+///
+/// # Invariants
+/// 1. An object of the zone of that class, its count at one, that nobody else has.
+#[cfg(feature = "ffi")]
+pub(crate) struct BareCluster(Object, Class);
+
+#[cfg(feature = "ffi")]
+impl Drop for BareCluster {
+    fn drop(&mut self) {
+        // SAFETY: by invariant 1.
+        unsafe { super::storage::put_cluster(self.0, self.1) };
+    }
+}
+
+#[cfg(feature = "ffi")]
+impl Mbuf {
+    /// Gives an empty mbuf with inline storage a cluster.
+    pub(crate) fn give(&mut self, cluster: BareCluster) {
+        assert!(!self.has_storage() && self.len() == 0);
+        // SAFETY: by the cluster's invariant, and it is forgotten.
+        unsafe { self.attach(cluster.0, cluster.1) };
+        mem::forget(cluster);
     }
 }
 

@@ -237,9 +237,44 @@ impl<'a> Edit<'a> {
         }
     }
 
+    /// Makes the packet header real.
+    #[cfg(feature = "ffi")]
+    pub(in crate::raw) fn make_header(&mut self) {
+        // SAFETY: the same leave, for the time of this call.
+        unsafe { Edit::new(self.mbuf) }.header_mut();
+    }
+
+    /// The window, if the storage is not shared, whether or not a flag says that it must not be written.
+    #[cfg(feature = "ffi")]
+    pub(crate) fn own_bytes_mut(self) -> Option<&'a mut [u8]> {
+        if !self.is_unique() {
+            return None;
+        }
+        // SAFETY: as in `bytes_mut`; C's memory may be written whatever C says in a flag.
+        Some(unsafe { slice::from_raw_parts_mut(self.data.get(), self.len()) })
+    }
+
+    /// Says that the storage must not be written.
+    #[cfg(feature = "ffi")]
+    pub(crate) fn set_read_only(&mut self) {
+        self.flags.set(self.flags.get() | flag::READ_ONLY);
+    }
+
+    /// Says that a record ends here, though there may be no bytes yet.
+    #[cfg(feature = "ffi")]
+    pub(crate) fn mark_end(&mut self) {
+        self.flags.set(self.flags.get() | flag::END);
+    }
+
+    /// Forgets the bytes of the window.
+    #[cfg(feature = "ffi")]
+    pub(crate) fn empty(&mut self) {
+        self.len.set(0);
+    }
+
     /// The packet header, made real if it was fresh.
     #[inline]
-    pub(in crate::raw) fn header_mut(self) -> &'a mut PacketHeader {
+    pub(crate) fn header_mut(self) -> &'a mut PacketHeader {
         debug_assert!(self.has(flag::PKTHDR));
         if self.has(flag::FRESH) {
             let (len, tail) = (self.len.get(), self.mbuf.as_ptr());

@@ -6,7 +6,7 @@ use core::ptr::{self, NonNull};
 
 use mbuf_zone::raw::{self, Head, Object};
 
-use super::{Edit, RawMbuf, TYPE_DATA, flag};
+use super::{CLUSTER_BITS, Edit, RawMbuf, TYPE_DATA, flag};
 use crate::config::Class;
 use crate::meta::MbufType;
 use crate::raw::lane;
@@ -37,6 +37,7 @@ pub(in crate::raw) unsafe fn free(mbuf: NonNull<RawMbuf>) {
     // SAFETY: ours. Unmarked, it is at rest but for the window.
     unsafe {
         let raw = mbuf.as_ref();
+        raw.note_free();
         if raw.head.is_marked() {
             free_marked(mbuf);
         } else {
@@ -76,9 +77,12 @@ pub(in crate::raw) unsafe fn try_free(mbuf: NonNull<RawMbuf>) -> bool {
     unsafe {
         let raw = mbuf.as_ref();
         let object = Object::new(mbuf.cast());
-        raw.next.get().is_null()
-            && (raw::try_put::<{ lane::PACKET }>(object, &raw.head)
-                || raw::try_put::<{ lane::MBUF }>(object, &raw.head))
+        if !raw.next.get().is_null() {
+            return false;
+        }
+        raw.note_free();
+        raw::try_put::<{ lane::PACKET }>(object, &raw.head)
+            || raw::try_put::<{ lane::MBUF }>(object, &raw.head)
     }
 }
 
@@ -159,6 +163,9 @@ unsafe fn free_paired(raw: &RawMbuf, object: Object, storage: Option<NonNull<Sto
         raw.storage.set(storage.as_ptr());
         raw.buf.set((*storage.as_ptr()).buf);
         raw.cap.set((*storage.as_ptr()).size);
+        raw.flags.set(CLUSTER_BITS);
+        raw.publish();
+        raw.note_free();
         put(object, true);
     }
 }
@@ -209,7 +216,10 @@ pub(in crate::raw) unsafe fn init(object: Object, cluster: Option<Object>) {
         if let Some(storage) = storage.as_ref() {
             raw.buf.set(storage.buf);
             raw.cap.set(storage.size);
+            raw.flags.set(CLUSTER_BITS);
+            raw.publish();
         }
+        raw.note_free();
     }
 }
 

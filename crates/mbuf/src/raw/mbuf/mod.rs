@@ -23,6 +23,8 @@
 #![allow(unsafe_code)]
 
 mod edit;
+#[cfg(feature = "ffi")]
+pub(in crate::raw) mod foreign;
 mod free;
 mod hold;
 mod owned;
@@ -83,32 +85,37 @@ impl PacketHeader {
     }
 }
 
-/// Bits of `flags` above the type.
+/// Bits of `flags` above the type. Those from [`EXT`](flag::EXT) up are what C calls `m_flags`, which it may overwrite;
+/// those below are the library's, and C has no name for them.
 pub(crate) mod flag {
-    pub(crate) const TYPE_MASK: u32 = 0x3f;
+    pub(crate) const TYPE_MASK: u32 = 0x1f;
     /// An operation that is being prepared will replace this segment. Never set between operations.
-    pub(crate) const CHOSEN: u32 = 1 << 7;
-    /// [`StorageKind`](super::StorageKind), three bits.
-    pub(crate) const KIND_SHIFT: u32 = 8;
-    pub(crate) const KIND_MASK: u32 = 7 << KIND_SHIFT;
-    /// A packet header is there.
-    pub(crate) const PKTHDR: u32 = 1 << 11;
+    pub(crate) const CHOSEN: u32 = 1 << 5;
     /// Whatever the bytes of the packet header are, it reads as that of a packet of this one mbuf without metadata and
-    /// tags.
-    pub(crate) const FRESH: u32 = 1 << 12;
-    /// The storage must not be written.
-    pub(crate) const READ_ONLY: u32 = 1 << 13;
+    /// tags. Set where there is none, too: so reads one that is put there.
+    pub(crate) const FRESH: u32 = 1 << 6;
     /// This holder may write behind its window even while the storage is shared.
-    pub(crate) const TAIL_OWNER: u32 = 1 << 14;
+    pub(crate) const TAIL_OWNER: u32 = 1 << 7;
     /// The mbuf belongs to the packet zone, for life.
-    pub(crate) const PAIRED: u32 = 1 << 15;
-    /// Flags that users see and set, from here up.
-    pub(crate) const USER_SHIFT: u32 = 16;
+    pub(crate) const PAIRED: u32 = 1 << 8;
+    /// The mbuf is free. Kept for C, which may name it all the same.
+    #[cfg(feature = "ffi")]
+    pub(crate) const FREE: u32 = 1 << 9;
+    /// [`StorageKind`](super::StorageKind), three bits; and once more for C, whether there is storage.
+    pub(crate) const KIND_SHIFT: u32 = 10;
+    pub(crate) const EXT: u32 = 1 << 13;
+    pub(crate) const KIND_MASK: u32 = 7 << KIND_SHIFT | EXT;
+    /// A packet header is there.
+    pub(crate) const PKTHDR: u32 = 1 << 14;
+    /// Flags that users see and set, sixteen bits.
+    pub(crate) const USER_SHIFT: u32 = 15;
     pub(crate) const USER_MASK: u32 = 0xffff << USER_SHIFT;
     /// The last byte of the window is the last of a record. Never set on an empty window.
     pub(crate) const END: u32 = 1 << USER_SHIFT;
     /// Those that, with a packet header, say something of the packet, and go where the header goes.
     pub(crate) const PACKET_MASK: u32 = 0xfffe << USER_SHIFT;
+    /// The storage must not be written.
+    pub(crate) const READ_ONLY: u32 = 1 << 31;
 }
 
 /// An mbuf in memory.
@@ -122,7 +129,7 @@ pub(crate) mod flag {
 /// 5. The mark is set if the storage is shared, is not the one the mbuf rests with, tags are attached, or the type is
 ///    another than data, which alone is not counted. It stays when that is over, until somebody looks who may change
 ///    the mbuf.
-/// 6. With `PKTHDR` and without `FRESH`, the header is an initialised [`PacketHeader`].
+/// 6. Without `FRESH` there is `PKTHDR`, and the header is an initialised [`PacketHeader`].
 /// 7. Through a shared reference nothing changes but the mark. Changes are made by whoever owns the mbuf, or borrows
 ///    it mutably ([`Edit`]).
 #[repr(C, align(64))]
@@ -174,7 +181,7 @@ impl RawMbuf {
 
     #[inline]
     pub(crate) fn kind(&self) -> StorageKind {
-        StorageKind::from_bits((self.flags.get() & flag::KIND_MASK) >> flag::KIND_SHIFT)
+        StorageKind::from_bits(self.flags.get() >> flag::KIND_SHIFT & 7)
     }
 
     /// Whether the bytes are in storage, not inline.
@@ -242,6 +249,13 @@ impl RawMbuf {
     /// Bytes the mbuf pins: itself and its storage.
     pub(crate) fn memory(&self) -> usize {
         MSIZE + self.storage().map_or(0, |s| s.size as usize)
+    }
+
+    /// Says that the mbuf is free, before it is, if C may ask.
+    #[inline(always)]
+    fn note_free(&self) {
+        #[cfg(feature = "ffi")]
+        self.flags.set(self.flags.get() | flag::FREE);
     }
 
     pub(crate) fn type_bits(&self) -> u8 {
@@ -323,7 +337,7 @@ impl RawMbuf {
 
     /// The packet header, empty if it is fresh; its `len` is not to be relied on then.
     #[inline]
-    pub(super) fn header(&self) -> &PacketHeader {
+    pub(crate) fn header(&self) -> &PacketHeader {
         debug_assert!(self.has(flag::PKTHDR));
         if self.has(flag::FRESH) {
             return const { &PacketHeader::EMPTY };
@@ -339,7 +353,7 @@ impl RawMbuf {
     }
 
     #[inline]
-    pub(super) fn is_fresh(&self) -> bool {
+    pub(crate) fn is_fresh(&self) -> bool {
         self.has(flag::FRESH)
     }
 
@@ -407,5 +421,18 @@ impl RawMbuf {
     }
 }
 
+/// Nobody looks.
+#[cfg(not(feature = "ffi"))]
+impl RawMbuf {
+    fn publish(&self) {}
+    fn publish_as(&self, _: &RawMbuf) {}
+}
+
 const TYPE_DATA: u32 = MbufType::Data as u32;
-const CLUSTER_BITS: u32 = StorageKind::Cluster(Class::Cluster).bits() << flag::KIND_SHIFT;
+const CLUSTER_BITS: u32 = kind_bits(StorageKind::Cluster(Class::Cluster));
+
+/// A kind in `flags`.
+const fn kind_bits(kind: StorageKind) -> u32 {
+    let ext = if matches!(kind, StorageKind::Inline) { 0 } else { flag::EXT };
+    kind.bits() << flag::KIND_SHIFT | ext
+}

@@ -8,7 +8,7 @@ use core::ptr::{self, NonNull};
 use mbuf_zone::raw::Object;
 
 use super::free::{Released, free_unlinked, put};
-use super::{CLUSTER_BITS, Edit, Hold, PacketHeader, RawMbuf, TYPE_DATA, flag};
+use super::{CLUSTER_BITS, Edit, Hold, PacketHeader, RawMbuf, TYPE_DATA, flag, kind_bits};
 use crate::config::{Class, HEADER_OFFSET, MHLEN, MLEN, MSIZE, PLAIN_OFFSET};
 use crate::error::OpError;
 use crate::raw::storage::{self, Storage, StorageKind};
@@ -73,7 +73,7 @@ impl Mbuf {
         let (offset, flags) = if header {
             (HEADER_OFFSET, flag::PKTHDR | flag::FRESH | flag::TAIL_OWNER | TYPE_DATA)
         } else {
-            (PLAIN_OFFSET, flag::TAIL_OWNER | TYPE_DATA)
+            (PLAIN_OFFSET, flag::FRESH | flag::TAIL_OWNER | TYPE_DATA)
         };
         // SAFETY: ours, and at rest; the inline area is `MSIZE - offset` bytes from `offset`, at least `MHLEN`.
         unsafe {
@@ -130,8 +130,9 @@ impl Mbuf {
         self.buf.set(buf);
         self.data.set(buf);
         self.cap.set(size);
-        self.flags.set(self.flags.get() & !flag::KIND_MASK | kind.bits() << flag::KIND_SHIFT);
+        self.flags.set(self.flags.get() & !flag::KIND_MASK | kind_bits(kind));
         self.head.mark();
+        self.publish();
     }
 
     /// Gives an mbuf with empty inline storage external storage with an owner, all of it in the window.
@@ -209,11 +210,12 @@ impl Mbuf {
             raw.cap.set(from.cap.get());
             raw.data.set(from.data.get().add(part.start));
             raw.len.set((part.end - part.start) as u32);
-            let header = if header { flag::PKTHDR | flag::FRESH } else { 0 };
+            let header = if header { flag::PKTHDR | flag::FRESH } else { flag::FRESH };
             let same = from.flags.get() & (flag::KIND_MASK | flag::READ_ONLY);
             raw.flags.set(header | same | from.told_up_to(part.end) | TYPE_DATA);
         }
         let mut mbuf = Mbuf(mbuf);
+        mbuf.publish_as(from);
         mbuf.edit().set_type(from.type_bits());
         Ok(mbuf)
     }
@@ -233,7 +235,7 @@ impl Mbuf {
     /// # Panics
     /// If it cannot carry one (a bug of the caller's).
     #[inline]
-    pub(in crate::raw) fn add_header(&mut self) {
+    pub(crate) fn add_header(&mut self) {
         if self.has(flag::PKTHDR) {
             return;
         }
@@ -258,7 +260,7 @@ impl Mbuf {
 
     /// Takes the packet header out. The mbuf has none afterwards.
     #[inline]
-    pub(in crate::raw) fn take_header(&mut self) -> PacketHeader {
+    pub(crate) fn take_header(&mut self) -> PacketHeader {
         let mut header = if self.has(flag::FRESH) {
             PacketHeader::EMPTY
         } else {
@@ -302,7 +304,7 @@ impl Mbuf {
     /// After the packet header was taken out.
     #[inline]
     fn forget_header(&mut self) {
-        self.flags.set(self.flags.get() & !(flag::PKTHDR | flag::FRESH | flag::PACKET_MASK));
+        self.flags.set(self.flags.get() & !(flag::PKTHDR | flag::PACKET_MASK) | flag::FRESH);
         if self.kind() == StorageKind::Inline {
             // SAFETY: the larger area of a headerless mbuf, of our own.
             self.buf.set(unsafe { self.0.cast::<u8>().as_ptr().add(PLAIN_OFFSET) });
@@ -312,7 +314,7 @@ impl Mbuf {
 
     /// Writes a packet header, which the mbuf has room for (`add_header`).
     #[inline(always)]
-    pub(in crate::raw) fn set_header(&mut self, header: PacketHeader) {
+    pub(crate) fn set_header(&mut self, header: PacketHeader) {
         debug_assert!(self.has(flag::PKTHDR));
         self.flags.set(self.flags.get() | header.flags);
         if header.tags.is_some() {

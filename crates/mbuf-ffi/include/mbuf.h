@@ -1,0 +1,321 @@
+/*
+ * mbuf.h - network memory buffers under their BSD names.
+ *
+ * What the functions do is in mbuf(9) of this library; how to port a BSD code base to it, and what differs from each
+ * BSD, in docs/c-guide.md. Systems differ in names and arguments: include <mbuf/freebsd.h>, <mbuf/netbsd.h> or
+ * <mbuf/dragonfly.h> for code that was written for one of them.
+ *
+ * An mbuf's fields may be read and written as BSD code does. Every function checks them before it believes them. Fields
+ * whose names begin with `m_priv` are the library's.
+ */
+#ifndef MBUF_H
+#define MBUF_H
+
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#if UINTPTR_MAX < 0xffffffffffffffffu
+#error "mbuf.h describes mbufs of 64-bit machines"
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Sizes, in bytes. */
+#define MSIZE 256
+#define MLEN 184
+#define MHLEN 104
+#define MINCLSIZE (MHLEN + 1)
+#define MCLSHIFT 11
+#define MCLBYTES (1 << MCLSHIFT)
+#define MJUMPAGESIZE 4096
+#define MJUM9BYTES (9 * 1024)
+#define MJUM16BYTES (16 * 1024)
+
+struct ifnet;
+struct mbuf;
+struct m_tag;
+
+/* Called when nobody uses memory attached with m_extadd() any more. Of the mbuf, only m_ext means something. */
+typedef void m_ext_free_t(struct mbuf *);
+
+/* The packet's tags: see m_tag_first(). */
+struct packet_tags {
+	void *slh_first;
+};
+
+struct pkthdr {
+	int32_t len;             /* bytes in all mbufs */
+	uint32_t m_priv_flags;
+	struct mbuf *m_priv_tail;
+	struct packet_tags tags;
+	uint32_t if_index;       /* an interface, as a number */
+	uint32_t csum_flags;
+	uint32_t csum_data;
+	uint16_t tso_segsz;
+	uint16_t ether_vtag;
+	uint32_t flowid;
+	uint8_t rsstype;
+	uint8_t rcv_tstmp_kind;  /* precision of rcv_tstmp, 0: none */
+	uint16_t l2hlen;
+	uint16_t l4hlen;
+	uint16_t l3hlen;
+	uint32_t fw_flags;
+	uint64_t rcv_tstmp;
+	struct ifnet *rcvif;
+	void *header;            /* the layer's that has the packet */
+};
+
+/*
+ * Storage outside of the mbuf, while M_EXT is set. Attach memory with m_extadd(); by hand, as old drivers do, every field
+ * but ext_ref has to be set before M_EXT is.
+ */
+struct m_ext {
+	char *ext_buf;
+	uint32_t ext_size;
+	uint32_t ext_type : 8;
+	uint32_t ext_flags : 24;
+	m_ext_free_t *ext_free;
+	void *ext_arg1;
+	void *ext_arg2;
+	void (*ext_ref)(void *);
+};
+
+struct mbuf {
+	void *m_priv_zone;
+	uint64_t m_priv_place;
+	struct mbuf *m_next;     /* of the same packet */
+	struct mbuf *m_nextpkt;  /* the next packet */
+	char *m_data;
+	int32_t m_len;
+	uint32_t m_type : 5;
+	uint32_t m_priv_state : 8;
+	uint32_t m_flags : 19;
+	void *m_priv_storage;
+	char *m_priv_buf;
+	uint32_t m_priv_cap;
+	uint32_t m_priv_track;
+	union {
+		struct {
+			struct pkthdr MH_pkthdr;
+			union {
+				struct m_ext MH_ext;
+				char MH_databuf[MHLEN];
+			} MH_dat;
+		} MH;
+		char M_databuf[MLEN];
+	} M_dat;
+} __attribute__((aligned(64)));
+
+#define m_pkthdr M_dat.MH.MH_pkthdr
+#define m_ext M_dat.MH.MH_dat.MH_ext
+#define m_pktdat M_dat.MH.MH_dat.MH_databuf
+#define m_dat M_dat.M_databuf
+
+/* m_flags */
+#define M_EXT 0x00001
+#define M_PKTHDR 0x00002
+#define M_EOR 0x00004
+#define M_BCAST 0x00008
+#define M_MCAST 0x00010
+#define M_PROMISC 0x00020
+#define M_VLANTAG 0x00040
+#define M_PROTO1 0x00080
+#define M_PROTO2 0x00100
+#define M_PROTO3 0x00200
+#define M_PROTO4 0x00400
+#define M_PROTO5 0x00800
+#define M_PROTO6 0x01000
+#define M_PROTO7 0x02000
+#define M_PROTO8 0x04000
+#define M_PROTO9 0x08000
+#define M_PROTO10 0x10000
+#define M_PROTO11 0x20000
+#define M_RDONLY 0x40000
+#define M_PROTOFLAGS (0x3ff80)
+/* Go where a header goes. */
+#define M_COPYFLAGS (M_PKTHDR | M_BCAST | M_MCAST | M_PROMISC | M_VLANTAG | M_PROTOFLAGS)
+
+/* m_type */
+#define MT_FREE 0
+#define MT_DATA 1
+#define MT_HEADER 2
+#define MT_SONAME 3
+#define MT_CONTROL 4
+#define MT_OOBDATA 5
+#define MT_NTYPES 16
+
+/* ext_type */
+#define EXT_CLUSTER 1
+#define EXT_SFBUF 2
+#define EXT_JUMBOP 3
+#define EXT_JUMBO9 4
+#define EXT_JUMBO16 5
+#define EXT_PACKET 6
+#define EXT_NET_DRV 100
+#define EXT_MOD_TYPE 200
+#define EXT_DISPOSABLE 250
+#define EXT_EXTREF 251
+
+/* How long an allocation may take: it fails, it asks for buffers to be let go and tries again, it waits. */
+#define M_NOWAIT 0x0001
+#define M_WAITOK 0x0002
+#define M_TRYWAIT 0x0004
+
+/* A length that means all there is. */
+#define M_COPYALL 1000000000
+
+/* csum_flags */
+#define CSUM_IP 0x00000001
+#define CSUM_IP_UDP 0x00000002
+#define CSUM_IP_TCP 0x00000004
+#define CSUM_IP_SCTP 0x00000008
+#define CSUM_IP_TSO 0x00000010
+#define CSUM_IP6_UDP 0x00000200
+#define CSUM_IP6_TCP 0x00000400
+#define CSUM_IP6_SCTP 0x00000800
+#define CSUM_IP6_TSO 0x00001000
+#define CSUM_L3_CALC 0x01000000
+#define CSUM_L3_VALID 0x02000000
+#define CSUM_L4_CALC 0x04000000
+#define CSUM_L4_VALID 0x08000000
+#define CSUM_UDP CSUM_IP_UDP
+#define CSUM_TCP CSUM_IP_TCP
+#define CSUM_SCTP CSUM_IP_SCTP
+#define CSUM_TSO (CSUM_IP_TSO | CSUM_IP6_TSO)
+#define CSUM_DELAY_DATA (CSUM_TCP | CSUM_UDP)
+#define CSUM_IP_CHECKED CSUM_L3_CALC
+#define CSUM_IP_VALID CSUM_L3_VALID
+#define CSUM_DATA_VALID CSUM_L4_VALID
+#define CSUM_PSEUDO_HDR CSUM_L4_CALC
+
+/* rsstype */
+#define M_HASHTYPE_NONE 0
+#define M_HASHTYPE_OPAQUE 63
+#define M_HASHTYPE_GET(m) ((m)->m_pkthdr.rsstype)
+#define M_HASHTYPE_SET(m, v) ((m)->m_pkthdr.rsstype = (uint8_t)(v))
+#define M_HASHTYPE_CLEAR(m) ((m)->m_pkthdr.rsstype = M_HASHTYPE_NONE)
+
+/* Making mbufs. NULL without memory. */
+struct mbuf *m_get(int how, int type);
+struct mbuf *m_gethdr(int how, int type);
+struct mbuf *m_getclr(int how, int type);
+struct mbuf *m_getcl(int how, int type, int flags);
+struct mbuf *m_getjcl(int how, int type, int flags, int size);
+struct mbuf *m_get2(int size, int how, int type, int flags);
+struct mbuf *m_get3(int size, int how, int type, int flags);
+struct mbuf *m_getm2(struct mbuf *m, int len, int how, int type, int flags);
+struct mbuf *m_getc(int len, int how, int type);
+int m_clget(struct mbuf *m, int how);
+void *m_cljget(struct mbuf *m, int how, int size);
+void m_extadd(struct mbuf *m, char *buf, unsigned int size, m_ext_free_t *free, void *arg1, void *arg2, int flags, int type);
+
+/* Letting go of them. */
+struct mbuf *m_free(struct mbuf *m);
+void m_freem(struct mbuf *m);
+
+/* Room and right to write. */
+int m_leadingspace(const struct mbuf *m);
+int m_trailingspace(const struct mbuf *m);
+int m_writable(const struct mbuf *m);
+unsigned int m_sharecount(struct mbuf *m);
+
+/* Looking. */
+unsigned int m_length(struct mbuf *m, struct mbuf **last);
+unsigned int m_lengthm(struct mbuf *m, struct mbuf **last);
+unsigned int m_countm(struct mbuf *m, struct mbuf **last, unsigned int *mbcnt);
+struct mbuf *m_last(struct mbuf *m);
+struct mbuf *m_getptr(struct mbuf *m, int loc, int *off);
+int m_apply(struct mbuf *m, int off, int len, int (*f)(void *, void *, unsigned int), void *arg);
+void m_copydata(const struct mbuf *m, int off, int len, void *buf);
+uint16_t in_cksum(struct mbuf *m, int len);
+uint16_t in_cksum_skip(struct mbuf *m, int len, int skip);
+int m_sanity(struct mbuf *m, int sanitize);
+void m_print(const struct mbuf *m, int maxlen);
+
+/* Copies. */
+struct mbuf *m_copym(struct mbuf *m, int off, int len, int how);
+struct mbuf *m_copypacket(struct mbuf *m, int how);
+struct mbuf *m_dup(const struct mbuf *m, int how);
+struct mbuf *m_devget(char *buf, int len, int off, struct ifnet *ifp, void (*copy)(char *from, char *to, unsigned int len));
+struct mbuf *m_defrag(struct mbuf *m, int how);
+struct mbuf *m_defrag_nofree(struct mbuf *m, int how);
+struct mbuf *m_fragment(struct mbuf *m, int how, int length);
+
+/* Changes. */
+void m_adj(struct mbuf *m, int len);
+void m_cat(struct mbuf *m, struct mbuf *n);
+void m_catpkt(struct mbuf *m, struct mbuf *n);
+struct mbuf *m_prepend(struct mbuf *m, int len, int how);
+int m_append(struct mbuf *m, int len, const void *buf);
+int m_devpad(struct mbuf *m, int padto);
+void m_copyback(struct mbuf *m, int off, int len, const void *buf);
+int m_copyback2(struct mbuf *m, int off, int len, const void *buf, int how);
+struct mbuf *m_split(struct mbuf *m, int len, int how);
+struct mbuf *m_pullup(struct mbuf *m, int len);
+struct mbuf *m_copyup(struct mbuf *m, int len, int dstoff);
+struct mbuf *m_pulldown(struct mbuf *m, int off, int len, int *offp);
+struct mbuf *m_collapse(struct mbuf *m, int how, int maxfrags);
+struct mbuf *m_unshare(struct mbuf *m, int how);
+int m_makewritable(struct mbuf **mp, int off, int len, int how);
+void m_align(struct mbuf *m, int len);
+void m_chtype(struct mbuf *m, int type);
+void m_clrprotoflags(struct mbuf *m);
+
+/* Headers. */
+unsigned int m_fixhdr(struct mbuf *m);
+void m_demote(struct mbuf *m, int all, int flags);
+void m_demote_pkthdr(struct mbuf *m);
+void m_move_pkthdr(struct mbuf *to, struct mbuf *from);
+int m_dup_pkthdr(struct mbuf *to, const struct mbuf *from, int how);
+
+#define mtod(m, t) ((t)((m)->m_data))
+#define mtodo(m, o) ((void *)((m)->m_data + (o)))
+#define MGET(m, how, type) ((m) = m_get((how), (type)))
+#define MGETHDR(m, how, type) ((m) = m_gethdr((how), (type)))
+#define MCLGET(m, how) ((void)m_clget((m), (how)))
+#define MEXTADD(m, buf, size, free, arg1, arg2, flags, type) \
+	m_extadd((m), (char *)(buf), (size), (free), (arg1), (arg2), (flags), (type))
+#define MFREE(m, n) ((n) = m_free((m)))
+#define MCHTYPE(m, t) m_chtype((m), (t))
+#define m_getm(m, len, how, type) m_getm2((m), (len), (how), (type), M_PKTHDR)
+#define m_copy(m, o, l) m_copym((m), (o), (l), M_NOWAIT)
+
+/* Where the storage begins, and how long it is. */
+#define M_START(m) \
+	(((m)->m_flags & M_EXT) ? (m)->m_ext.ext_buf : ((m)->m_flags & M_PKTHDR) ? (m)->m_pktdat : (m)->m_dat)
+#define M_SIZE(m) \
+	(((m)->m_flags & M_EXT) ? (int)(m)->m_ext.ext_size : ((m)->m_flags & M_PKTHDR) ? MHLEN : MLEN)
+#define M_LEADINGSPACE(m) m_leadingspace(m)
+#define M_TRAILINGSPACE(m) m_trailingspace(m)
+#define M_WRITABLE(m) m_writable(m)
+#define M_ALIGN(m, len) m_align((m), (len))
+#define MH_ALIGN(m, len) m_align((m), (len))
+#define MEXT_ALIGN(m, len) m_align((m), (len))
+#define M_MOVE_PKTHDR(to, from) m_move_pkthdr((to), (from))
+
+#define M_PREPEND(m, plen, how)                                                      \
+	do {                                                                         \
+		struct mbuf **m_priv_mp = &(m);                                      \
+		struct mbuf *m_priv_m = *m_priv_mp;                                  \
+		const int m_priv_len = (plen);                                       \
+		if (M_LEADINGSPACE(m_priv_m) >= m_priv_len) {                        \
+			m_priv_m->m_data -= m_priv_len;                              \
+			m_priv_m->m_len += m_priv_len;                               \
+		} else                                                               \
+			m_priv_m = m_prepend(m_priv_m, m_priv_len, (how));           \
+		if (m_priv_m != NULL && (m_priv_m->m_flags & M_PKTHDR))              \
+			m_priv_m->m_pkthdr.len += m_priv_len;                        \
+		*m_priv_mp = m_priv_m;                                               \
+	} while (0)
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MBUF_H */

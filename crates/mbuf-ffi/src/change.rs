@@ -1,0 +1,265 @@
+//! Changes of chains.
+
+use std::ffi::{c_int, c_void};
+use std::iter;
+use std::ptr;
+use std::slice;
+
+use mbuf_core::ffi::{Error, Loose, View};
+
+use crate::border::{M, edit, edit_one, failed, given, read, remake, report, report_void, size, wrong};
+use crate::pool::{M_NOWAIT, pool, wait};
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_adj(m: M, len: c_int) {
+    if m.is_null() {
+        return;
+    }
+    let n = len.unsigned_abs() as usize;
+    // SAFETY: a chain of C's.
+    let done = unsafe {
+        edit(m, |list| {
+            if len >= 0 {
+                list.trim_front(n)
+            } else {
+                list.trim_back(n)
+            }
+            Ok(())
+        })
+    };
+    if let Err(error) = done {
+        report_void("m_adj", &error);
+    }
+}
+
+/// Two chains that C has, which must have no mbuf in common.
+unsafe fn join(function: &str, m: M, n: M, f: impl FnOnce(&mut Loose, Loose) -> Result<(), Error>) {
+    if n.is_null() {
+        return;
+    }
+    // SAFETY: chains of C's.
+    let done = unsafe {
+        read(n, |view| if view.has(m) { Err(Error::Nothing) } else { Ok(()) })
+            .and_then(|()| read(m, |view| if view.has(n) { Err(Error::Nothing) } else { Ok(()) }))
+            .and_then(|()| Loose::import(pool(), n))
+            .and_then(|other| edit(m, |list| f(list, other)))
+    };
+    match done {
+        Ok(()) => {}
+        Err(Error::Nothing) => wrong(function, format_args!("mbuf {m:p} and mbuf {n:p} are of one chain")),
+        Err(error) => report_void(function, &error),
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_cat(m: M, n: M) {
+    // SAFETY: by this function's contract.
+    unsafe {
+        join("m_cat", m, n, |list, other| {
+            list.concatenate(other);
+            Ok(())
+        });
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_catpkt(m: M, n: M) {
+    // SAFETY: by this function's contract.
+    unsafe {
+        join("m_catpkt", m, n, |list, other| {
+            list.concatenate_packets(other).map_err(|other| {
+                other.export();
+                Error::NoHeader
+            })
+        });
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_prepend(m: M, len: c_int, how: c_int) -> M {
+    let put = |list: &mut Loose| {
+        let len = size(len)?;
+        pool().wait(wait(how), || list.put_in_front(pool(), len))
+    };
+    // SAFETY: by this function's contract.
+    unsafe { remake("m_prepend", m, put) }
+}
+
+/// Bytes of C's.
+unsafe fn bytes<'a>(buf: *const c_void, len: usize) -> &'a [u8] {
+    if len == 0 {
+        return &[];
+    }
+    // SAFETY: C says that so many are there.
+    unsafe { slice::from_raw_parts(buf.cast(), len) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_append(m: M, len: c_int, buf: *const c_void) -> c_int {
+    // SAFETY: a chain of C's, and so many bytes.
+    let done = size(len).and_then(|len| unsafe {
+        edit(m, |list| list.append_bytes(pool(), len, iter::once(bytes(buf, len))))
+    });
+    match done {
+        Ok(()) => 1,
+        Err(error) => {
+            report("m_append", &error);
+            0
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_devpad(m: M, padto: c_int) -> c_int {
+    // SAFETY: a chain of C's.
+    result("m_devpad", size(padto).and_then(|padto| unsafe { edit(m, |list| list.pad_to(pool(), padto)) }))
+}
+
+/// Zero, or the error number.
+fn result(function: &str, done: Result<(), Error>) -> c_int {
+    match done {
+        Ok(()) => 0,
+        Err(error) => {
+            report(function, &error);
+            match error {
+                Error::Fault(_) => libc::EFAULT,
+                Error::Op(error) => crate::border::errno_of(&error),
+                Error::NoHeader | Error::Nothing => libc::EINVAL,
+            }
+        }
+    }
+}
+
+unsafe fn copy_back(m: M, off: c_int, len: c_int, buf: *const c_void, how: c_int) -> Result<(), Error> {
+    let (off, len) = (size(off)?, size(len)?);
+    // SAFETY: a chain of C's, and so many bytes.
+    unsafe { edit(m, |list| pool().wait(wait(how), || list.write_back(pool(), off, bytes(buf, len)))) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_copyback(m: M, off: c_int, len: c_int, buf: *const c_void) {
+    if m.is_null() {
+        return;
+    }
+    // SAFETY: by this function's contract.
+    if let Err(error) = unsafe { copy_back(m, off, len, buf, M_NOWAIT) } {
+        report_void("m_copyback", &error);
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_copyback2(m: M, off: c_int, len: c_int, buf: *const c_void, how: c_int) -> c_int {
+    // SAFETY: by this function's contract.
+    result("m_copyback2", unsafe { copy_back(m, off, len, buf, how) })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_split(m: M, len: c_int, how: c_int) -> M {
+    // SAFETY: a chain of C's.
+    let tail = size(len)
+        .and_then(|len| unsafe { edit(m, |list| pool().wait(wait(how), || list.split_off(pool(), len))) });
+    given("m_split", tail)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_pullup(m: M, len: c_int) -> M {
+    // SAFETY: an mbuf of C's.
+    match unsafe { View::first_len(pool(), m) } {
+        Ok(there) if len >= 0 && len as usize <= there => m,
+        // SAFETY: a chain of C's.
+        Ok(_) => unsafe { remake("m_pullup", m, |list| list.pull_up(pool(), size(len)?)) },
+        Err(fault) => failed("m_pullup", fault.into()),
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_copyup(m: M, len: c_int, dstoff: c_int) -> M {
+    // SAFETY: by this function's contract.
+    unsafe { remake("m_copyup", m, |list| list.copy_up(pool(), size(len)?, size(dstoff)?)) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_pulldown(m: M, off: c_int, len: c_int, offp: *mut c_int) -> M {
+    let mut found = (ptr::null_mut(), 0);
+    let pull = |list: &mut Loose| {
+        found = list.pull_down(pool(), size(off)?, size(len)?, !offp.is_null())?;
+        Ok(())
+    };
+    // SAFETY: by this function's contract.
+    if unsafe { remake("m_pulldown", m, pull) }.is_null() {
+        return ptr::null_mut();
+    }
+    if !offp.is_null() {
+        // SAFETY: C wants it there.
+        unsafe { *offp = found.1 as c_int };
+    }
+    found.0
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_collapse(m: M, how: c_int, maxfrags: c_int) -> M {
+    // SAFETY: a chain of C's.
+    let done = size(maxfrags)
+        .and_then(|most| unsafe { edit(m, |list| pool().wait(wait(how), || list.collapse(pool(), most))) });
+    match done {
+        Ok(()) => m,
+        Err(error) => failed("m_collapse", error),
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_unshare(m: M, how: c_int) -> M {
+    let unshare = |list: &mut Loose| pool().wait(wait(how), || list.make_writable(pool(), 0, usize::MAX));
+    // SAFETY: by this function's contract.
+    unsafe { remake("m_unshare", m, unshare) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_makewritable(mp: *mut M, off: c_int, len: c_int, how: c_int) -> c_int {
+    let write = |list: &mut Loose| {
+        let (off, len) = (size(off)?, size(len)?);
+        pool().wait(wait(how), || list.make_writable(pool(), off, len))
+    };
+    // SAFETY: a pointer to a chain of C's.
+    result("m_makewritable", unsafe { edit(*mp, write) })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_align(m: M, len: c_int) {
+    // SAFETY: an mbuf of C's.
+    match size(len).and_then(|len| unsafe { edit_one(m, |list| list.align_end(len)) }) {
+        Ok(()) => {}
+        Err(Error::Nothing) => {
+            wrong("m_align", format_args!("mbuf {m:p} is not empty, or has no room for {len} bytes"))
+        }
+        Err(error) => report_void("m_align", &error),
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_chtype(m: M, ty: c_int) {
+    // SAFETY: an mbuf of C's.
+    let done = unsafe {
+        edit_one(m, |list| {
+            list.set_type((ty & 0x1f) as u8);
+            Ok(())
+        })
+    };
+    if let Err(error) = done {
+        report("m_chtype", &error);
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_clrprotoflags(m: M) {
+    // SAFETY: a chain of C's.
+    let done = unsafe {
+        edit(m, |list| {
+            list.clear_flags(mbuf_core::Flags::PROTOCOL);
+            Ok(())
+        })
+    };
+    if let Err(error) = done {
+        report("m_clrprotoflags", &error);
+    }
+}

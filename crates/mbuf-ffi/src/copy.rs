@@ -1,0 +1,86 @@
+//! Copies.
+
+use std::ffi::c_int;
+use std::ptr;
+
+use mbuf_core::ffi::{Error, Loose, View};
+
+use crate::border::{M, given, read, report, size};
+use crate::free::m_freem;
+use crate::pool::{pool, wait};
+
+const M_COPYALL: c_int = 1_000_000_000;
+
+unsafe fn copied(
+    function: &str,
+    m: M,
+    how: c_int,
+    mut copy: impl FnMut(&View<'_>) -> Result<Loose, Error>,
+) -> M {
+    // SAFETY: a chain of C's.
+    given(function, unsafe { read(m, |view| pool().wait(wait(how), || copy(view))) })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_copym(m: M, off: c_int, len: c_int, how: c_int) -> M {
+    let copy = |view: &View<'_>| {
+        let off = size(off)?;
+        let len = if len == M_COPYALL { view.len().saturating_sub(off) } else { size(len)? };
+        view.share_loose(off, len)
+    };
+    // SAFETY: by this function's contract.
+    unsafe { copied("m_copym", m, how, copy) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_copypacket(m: M, how: c_int) -> M {
+    // SAFETY: by this function's contract.
+    unsafe { copied("m_copypacket", m, how, |view| view.share_packet()) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_dup(m: M, how: c_int) -> M {
+    if m.is_null() {
+        return m;
+    }
+    // SAFETY: by this function's contract.
+    unsafe { copied("m_dup", m, how, |view| view.duplicate_loose()) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_defrag_nofree(m: M, how: c_int) -> M {
+    // SAFETY: by this function's contract.
+    unsafe { copied("m_defrag_nofree", m, how, |view| view.defragment_loose(pool())) }
+}
+
+/// The copy in place of what was copied, or a null pointer and what was copied as it was.
+unsafe fn instead(m: M, copy: M) -> M {
+    if !copy.is_null() {
+        // SAFETY: a chain of C's that was just looked at.
+        unsafe { m_freem(m) };
+    }
+    copy
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_defrag(m: M, how: c_int) -> M {
+    // SAFETY: a chain of C's.
+    match unsafe { read(m, |view| Ok(view.is_contiguous())) } {
+        // There is nothing to gain.
+        Ok(true) => m,
+        // SAFETY: as above.
+        Ok(false) => unsafe { instead(m, copied("m_defrag", m, how, |view| view.defragment_loose(pool()))) },
+        Err(error) => {
+            report("m_defrag", &error);
+            ptr::null_mut()
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_fragment(m: M, how: c_int, length: c_int) -> M {
+    let shatter = |view: &View<'_>| view.fragment_loose(size(length)?);
+    // SAFETY: a chain of C's.
+    let copy = unsafe { instead(m, copied("m_fragment", m, how, shatter)) };
+    if copy.is_null() { m } else { copy }
+}

@@ -1,0 +1,43 @@
+//! The pool that all mbufs of C come from.
+
+use std::ffi::c_int;
+use std::sync::OnceLock;
+
+use mbuf_core::{Pool, Wait};
+
+static POOL: OnceLock<Pool> = OnceLock::new();
+
+/// The pool, made at first use of what the environment says.
+#[inline(always)]
+pub(crate) fn pool() -> &'static Pool {
+    match POOL.get() {
+        Some(pool) => pool,
+        None => first_use(),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn first_use() -> &'static Pool {
+    POOL.get_or_init(|| {
+        Pool::from_env().unwrap_or_else(|errors| {
+            eprintln!("libmbuf: the environment's settings are not used: {errors}");
+            Pool::new()
+        })
+    })
+}
+
+pub(crate) const M_NOWAIT: c_int = 1;
+const M_WAITOK: c_int = 2;
+const M_TRYWAIT: c_int = 4;
+
+/// What an argument `how` says.
+pub(crate) fn wait(how: c_int) -> Wait {
+    if how & M_WAITOK != 0 {
+        Wait::Forever
+    } else if how & M_TRYWAIT != 0 {
+        pool().default_wait()
+    } else {
+        Wait::No
+    }
+}

@@ -1,0 +1,66 @@
+//! C programs that use every function and macro, compiled by the compilers there are.
+
+mod common;
+
+use std::process::Command;
+
+use common::{build, compilers, has, ran};
+
+const PROGRAMS: [&str; 2] = ["smoke", "border"];
+
+#[test]
+fn programs_in_c_run() {
+    for compiler in compilers("c11") {
+        for program in PROGRAMS {
+            ran(&mut Command::new(build(compiler, program, &[])));
+        }
+    }
+}
+
+#[test]
+fn programs_leak_nothing_and_touch_nothing_that_is_not_theirs() {
+    if !has("valgrind") {
+        return;
+    }
+    for compiler in compilers("c11").take(1) {
+        for program in PROGRAMS {
+            let mut command = Command::new("valgrind");
+            command.args([
+                "-q",
+                "--error-exitcode=9",
+                "--leak-check=full",
+                "--errors-for-leak-kinds=definite",
+            ]);
+            ran(command.arg(build(compiler, program, &[])));
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_stops_the_program_with_the_function_the_mbuf_and_the_field() {
+    let Some(compiler) = compilers("c11").next() else { return };
+    let program = build(compiler, "border", &[]);
+    let says = |number: &str| {
+        let output = Command::new(&program).arg(number).output().unwrap();
+        assert!(!output.status.success(), "{number} went on");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for (number, function, words) in [
+        ("0", "m_copypacket", "m_len: -1 bytes, but there are 2048 to the end of the storage"),
+        ("3", "m_copypacket", "m_data: -1 bytes behind the start of storage of 2048 bytes"),
+        ("7", "m_copypacket", "m_next: the chain comes back to this mbuf"),
+        ("9", "m_copypacket", "m_next: not an mbuf of this library"),
+        ("10", "m_copypacket", "m_next: not the address of an mbuf"),
+        ("11", "m_copypacket", "m_flags: M_EXT was cleared, but the mbuf still has storage"),
+        ("17", "m_copypacket", "m_type: the mbuf is free"),
+        ("100", "m_free", "m_type: the mbuf is free"),
+        ("101", "m_cat", "are of one chain"),
+        ("102", "m_copydata", "the range 0..1 reaches beyond the end of 0 bytes"),
+    ] {
+        let said = says(number);
+        assert!(
+            said.starts_with(&format!("libmbuf: {function}: ")) && said.contains(words),
+            "{number}: {said}"
+        );
+    }
+}

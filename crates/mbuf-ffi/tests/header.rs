@@ -1,0 +1,144 @@
+//! The headers say what the library is: same functions, same types, same places of fields, in every language and
+//! compiler.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use common::{build, compile, compilers, has, libraries, ran, source};
+
+#[test]
+fn fields_are_where_the_library_has_them() {
+    for compiler in compilers("c11") {
+        ran(&mut Command::new(build(compiler, "layout", &[])));
+    }
+}
+
+/// Every function of the library as its Rust source declares it: name, arguments, result.
+fn functions() -> Vec<(String, Vec<String>, String)> {
+    let mut functions = Vec::new();
+    for file in fs::read_dir(source("src")).unwrap() {
+        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        for after in text.split("#[unsafe(no_mangle)]").skip(1) {
+            let (_, after) = after.split_once("extern \"C\" fn ").unwrap();
+            let (name, after) = after.split_once('(').unwrap();
+            let (signature, _) = after.split_once(" {\n").unwrap();
+            let (arguments, result) = signature.rsplit_once(')').unwrap();
+            let result = result.trim().trim_start_matches("->").trim();
+            // An argument's own arguments have commas, too: an argument begins with its name.
+            let mut found: Vec<String> = Vec::new();
+            for piece in arguments.split(',').map(str::trim).filter(|piece| !piece.is_empty()) {
+                match piece.split_once(": ") {
+                    Some((argument, ty)) if argument.chars().all(|c| c.is_alphanumeric() || c == '_') => {
+                        found.push(ty.to_owned());
+                    }
+                    _ => *found.last_mut().unwrap() += &format!(", {piece}"),
+                }
+            }
+            functions.push((name.to_owned(), found, result.to_owned()));
+        }
+    }
+    assert!(functions.len() > 50);
+    functions
+}
+
+/// A type of Rust's in C, without `const`.
+fn in_c(ty: &str) -> String {
+    if let Some(pointee) = ty.strip_prefix("*mut ").or_else(|| ty.strip_prefix("*const ")) {
+        return format!("{} *", in_c(pointee));
+    }
+    if let Some(callback) = ty.strip_prefix("Option<unsafe extern \"C\" fn(") {
+        let (arguments, result) = callback.strip_suffix('>').unwrap().rsplit_once(')').unwrap();
+        let arguments: Vec<String> = arguments.split(", ").map(in_c).collect();
+        let result = in_c(result.trim_start_matches(" -> "));
+        return format!("__typeof__({result} (*)({}))", arguments.join(", "));
+    }
+    match ty {
+        "" => "void",
+        "M" => "struct mbuf *",
+        "Ifnet" => "struct ifnet",
+        "c_int" => "int",
+        "c_uint" => "unsigned int",
+        "c_char" => "char",
+        "c_void" => "void",
+        "u16" => "uint16_t",
+        "u32" => "uint32_t",
+        "u64" => "uint64_t",
+        "usize" => "size_t",
+        other => panic!("what is {other} in C?"),
+    }
+    .to_owned()
+}
+
+#[test]
+fn prototypes_are_those_of_the_library() {
+    let mut text = String::from(
+        "#include <stddef.h>\n#include <string.h>\n#include <sys/uio.h>\n#define const\n#include <mbuf.h>\n",
+    );
+    for (name, arguments, result) in functions() {
+        let arguments: Vec<String> = arguments.iter().map(|ty| in_c(ty)).collect();
+        let arguments = if arguments.is_empty() { "void".to_owned() } else { arguments.join(", ") };
+        // A second declaration that differs does not compile, nor does one that is the only one.
+        text += &format!(
+            "{} {name}({arguments});\nvoid *use_{name}(void) {{ return (void *)&(({name})); }}\n",
+            in_c(&result)
+        );
+    }
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("prototypes.c");
+    fs::write(&file, text).unwrap();
+    for compiler in compilers("c11") {
+        // A function's address as a pointer to data is what POSIX allows, and ISO C does not.
+        ran(compile(compiler).args(["-Wno-pedantic"]).arg("-fsyntax-only").arg(&file));
+    }
+}
+
+/// Names that a header declares as functions.
+fn declared() -> BTreeSet<String> {
+    let text = fs::read_to_string(source("include/mbuf.h")).unwrap();
+    let mut names = BTreeSet::new();
+    for line in text.lines().filter(|line| line.ends_with(");") && !line.starts_with([' ', '\t', '#'])) {
+        let (before, _) = line.split_once('(').unwrap();
+        let name = before.rsplit([' ', '*']).next().unwrap();
+        names.insert(name.to_owned());
+    }
+    names.retain(|name| !name.starts_with("__") && !name.ends_with("_t"));
+    names
+}
+
+#[test]
+fn every_function_is_declared_and_every_declared_one_is_there() {
+    let sources: BTreeSet<String> = functions().into_iter().map(|(name, ..)| name).collect();
+    assert_eq!(sources, declared());
+    if !has("nm") {
+        return;
+    }
+    let output = ran(Command::new("nm").args(["-D", "--defined-only"]).arg(libraries().join("libmbuf.so")));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let exported: BTreeSet<String> =
+        text.lines().filter_map(|line| line.split_once(" T ")).map(|(_, name)| name.to_owned()).collect();
+    assert_eq!(sources, exported);
+}
+
+#[test]
+fn the_header_is_clean_in_both_languages() {
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("clean");
+    for (standard, ending) in [("c11", "c"), ("c++17", "cc")] {
+        let file = file.with_extension(ending);
+        fs::write(&file, "#include <mbuf.h>\nint main(void) { struct mbuf *m = m_gethdr(M_NOWAIT, MT_DATA);\nMCLGET(m, M_NOWAIT); M_PREPEND(m, 3, M_NOWAIT); m_freem(m); return 0; }\n").unwrap();
+        for compiler in compilers(standard) {
+            ran(compile(compiler).arg("-fsyntax-only").arg(&file));
+        }
+    }
+}
+
+#[test]
+fn the_shared_library_has_a_versioned_name() {
+    if !has("readelf") {
+        return;
+    }
+    let output = ran(Command::new("readelf").arg("-d").arg(libraries().join("libmbuf.so")));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("soname: [libmbuf.so.0]"));
+}

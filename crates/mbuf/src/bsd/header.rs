@@ -1,0 +1,96 @@
+//! Packet headers.
+
+use super::first;
+use crate::raw::foreign::{Error, Loose, View};
+
+impl Loose {
+    /// Whether the first mbuf has a packet header.
+    pub fn has_header(&self) -> bool {
+        self.segs().next().is_some_and(|first| first.has_header())
+    }
+
+    /// The length that the header says, if there is one.
+    pub fn length(&self) -> Option<i32> {
+        self.segs().next().filter(|first| first.has_header()).map(|first| first.header().len as i32)
+    }
+
+    /// Adds to the length that the header says, if there is one.
+    pub fn add_length(&mut self, n: i64) {
+        if let Some(len) = self.length() {
+            self.set_length((i64::from(len) + n) as i32 as u32 as usize);
+        }
+    }
+
+    /// Sets the length that the header says, if there is one.
+    pub fn set_length(&mut self, len: usize) {
+        if let Some(first) = self.run.segs_mut().next().filter(|first| first.has_header()) {
+            first.header_mut().len = len as u32;
+        }
+    }
+
+    /// Sets the interface that the header names, as C does.
+    pub fn set_interface(&mut self, interface: *mut core::ffi::c_void) {
+        if let Some(first) = self.run.segs_mut().next().filter(|first| first.has_header()) {
+            first.header_mut().meta.user = (interface.expose_provenance() as u64).to_ne_bytes();
+        }
+    }
+
+    /// `m_fixhdr`: the header says what is there. Returns that.
+    pub fn fix_length(&mut self) -> usize {
+        let len = self.bytes();
+        self.set_length(len);
+        len
+    }
+
+    /// `m_demote`: no mbuf has a header, or none but the first. Only flags among `keep` stay.
+    pub fn demote(&mut self, all: bool, keep: u16) {
+        let mut list = core::mem::take(&mut self.run);
+        while let Some(mut mbuf) = list.pop_front() {
+            if all || !self.run.is_empty() {
+                if mbuf.has_header() {
+                    drop(mbuf.take_header());
+                }
+                let flags = mbuf.user_flags() & keep;
+                mbuf.edit().set_user_flags(flags);
+            }
+            self.run.push_back(mbuf);
+        }
+    }
+
+    /// `m_move_pkthdr`, onto the single mbuf that this is: it gets the header that is moved, which has none left.
+    pub fn take_header_of(&mut self, from: &mut Loose) -> Result<(), Error> {
+        let (mut to, mut source) = (first(self)?, first(from)?);
+        let possible = source.has_header() && to.can_carry_header();
+        if possible {
+            drop(to.has_header().then(|| to.take_header()));
+            to.add_header();
+            to.set_header(source.take_header());
+        }
+        self.run.push_front(to);
+        from.run.push_front(source);
+        if possible { Ok(()) } else { Err(Error::NoHeader) }
+    }
+
+    /// `m_dup_pkthdr`, onto the single mbuf that this is: it gets a copy of the header.
+    pub fn copy_header_of(&mut self, from: &View<'_>) -> Result<(), Error> {
+        let Some(packet) = from.as_packet() else { return Err(Error::NoHeader) };
+        let mut header = packet.copy_header()?;
+        header.len = packet.header().len;
+        let mut to = first(self)?;
+        let possible = to.can_carry_header();
+        if possible {
+            drop(to.has_header().then(|| to.take_header()));
+            to.add_header();
+            to.set_header(header);
+        }
+        self.run.push_front(to);
+        if possible { Ok(()) } else { Err(Error::NoHeader) }
+    }
+
+    /// `m_chtype`, of all mbufs that are here.
+    pub fn set_type(&mut self, bits: u8) {
+        for mut seg in self.segs_mut() {
+            seg.set_type(bits & 0x1f);
+        }
+    }
+}

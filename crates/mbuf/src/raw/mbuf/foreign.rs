@@ -1,0 +1,533 @@
+//! What C sees of an mbuf beside its links and its window, and how much is believed of what it left there.
+//!
+//! C reads and writes `m_next`, `m_nextpkt`, `m_data`, `m_len`, `m_type`, `m_flags`, the packet header, and behind it
+//! `m_ext`, a copy of what the library itself keeps of the storage. Everything else has no name in C, and is believed:
+//! where the bytes really are, whose they are, and how the mbuf comes to rest (design note 0009).
+#![allow(unsafe_code)]
+
+use core::ffi::c_void;
+use core::fmt;
+use core::mem::{MaybeUninit, align_of, offset_of, size_of};
+use core::ptr::{self, NonNull};
+
+use super::{Edit, Mbuf, PacketHeader, RawMbuf, TYPE_DATA, flag, kind_bits};
+use crate::config::{Class, HEADER_OFFSET, MSIZE, PLAIN_OFFSET};
+use crate::error::OpError;
+use crate::meta::{MbufType, Meta};
+use crate::pool::Shared;
+use crate::raw::lane;
+use crate::raw::storage::StorageKind;
+
+/// An mbuf as C names it.
+#[repr(transparent)]
+pub struct CMbuf(pub(in crate::raw) RawMbuf);
+
+/// `m_ext`, as C sees it: a copy, but for storage that C attaches by hand.
+///
+/// # Invariants
+/// 1. It lies where an mbuf with storage has nothing else: behind the place of the packet header.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Ext {
+    buf: *mut u8,
+    size: u32,
+    kind: u32,
+    free: *const (),
+    arg1: *mut c_void,
+    arg2: *mut c_void,
+    reference: *const (),
+}
+
+const _: () =
+    assert!(size_of::<Ext>() <= MSIZE - HEADER_OFFSET && HEADER_OFFSET.is_multiple_of(align_of::<Ext>()));
+
+/// Where C looks: `mbuf.h` of the crate `mbuf-ffi`, and its test `layout.c`.
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(offset_of!(RawMbuf, next) == 16 && offset_of!(RawMbuf, next_packet) == 24);
+    assert!(
+        offset_of!(RawMbuf, data) == 32 && offset_of!(RawMbuf, len) == 40 && offset_of!(RawMbuf, flags) == 44
+    );
+    assert!(offset_of!(RawMbuf, storage) == 48 && offset_of!(RawMbuf, buf) == 56);
+    assert!(offset_of!(RawMbuf, cap) == 64 && offset_of!(RawMbuf, track) == 68);
+    assert!(PLAIN_OFFSET == 72 && HEADER_OFFSET == 152 && size_of::<Ext>() == 48);
+    assert!(offset_of!(PacketHeader, len) == 0 && offset_of!(PacketHeader, tail) == 8);
+    assert!(offset_of!(PacketHeader, tags) == 16 && offset_of!(PacketHeader, meta) == 24);
+    assert!(offset_of!(Meta, interface) == 0 && offset_of!(Meta, checksum_flags) == 4);
+    assert!(offset_of!(Meta, checksum_data) == 8 && offset_of!(Meta, tso_segment) == 12);
+    assert!(offset_of!(Meta, vlan_tag) == 14 && offset_of!(Meta, flow_id) == 16);
+    assert!(offset_of!(Meta, hash_type) == 20 && offset_of!(Meta, timestamp_kind) == 21);
+    assert!(
+        offset_of!(Meta, l2_len) == 22 && offset_of!(Meta, l4_len) == 24 && offset_of!(Meta, l3_len) == 26
+    );
+    assert!(offset_of!(Meta, priority) == 28 && offset_of!(Meta, timestamp) == 32);
+    assert!(offset_of!(Meta, user) == 40 && offset_of!(Meta, scratch) == 48);
+    assert!(
+        flag::EXT == 1 << 13 && flag::PKTHDR == 1 << 14 && flag::END == 1 << 15 && flag::READ_ONLY == 1 << 31
+    );
+};
+
+/// How C wants to hear that nobody uses its memory any more.
+#[derive(Clone, Copy)]
+pub enum Release {
+    /// It does not.
+    Never,
+    /// `free(m)`, with an mbuf of which only `m_ext` means something (FreeBSD).
+    Mbuf(unsafe extern "C" fn(*mut CMbuf)),
+    /// `free(arg1, arg2)` (FreeBSD, before).
+    Args(unsafe extern "C" fn(*mut c_void, *mut c_void)),
+    /// `free(arg1)` (DragonFly).
+    Arg(unsafe extern "C" fn(*mut c_void)),
+    /// `free(buf, size, arg1)` (NetBSD).
+    Buffer(unsafe extern "C" fn(*mut u8, u32, *mut c_void)),
+}
+
+/// Memory of C's.
+pub struct Lent {
+    /// Where it begins.
+    pub buf: *mut u8,
+    /// How long it is, in bytes.
+    pub size: u32,
+    /// What C calls its kind.
+    pub kind: u32,
+    /// Whom to tell when nobody uses it any more.
+    pub release: Release,
+    /// The first argument of the callback.
+    pub arg1: *mut c_void,
+    /// The second.
+    pub arg2: *mut c_void,
+}
+
+// SAFETY: who lends memory takes it back on whatever thread lets go of it last.
+unsafe impl Send for Lent {}
+
+impl Lent {
+    fn ext(&self) -> Ext {
+        let free = match self.release {
+            Release::Never => ptr::null(),
+            Release::Mbuf(free) => free as *const (),
+            Release::Args(free) => free as *const (),
+            Release::Arg(free) => free as *const (),
+            Release::Buffer(free) => free as *const (),
+        };
+        let &Lent { buf, size, kind, arg1, arg2, .. } = self;
+        Ext { buf, size, kind, free, arg1, arg2, reference: ptr::null() }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let &mut Lent { buf, size, release, arg1, arg2, .. } = self;
+        // SAFETY: who lent the memory gave the callback and its arguments for this one call.
+        unsafe {
+            match release {
+                Release::Never => {}
+                Release::Args(free) => free(arg1, arg2),
+                Release::Arg(free) => free(arg1),
+                Release::Buffer(free) => free(buf, size, arg1),
+                Release::Mbuf(free) => {
+                    // The mbuf is home already, and may be somebody else's.
+                    let mut stand_in = MaybeUninit::<RawMbuf>::zeroed();
+                    let raw = stand_in.assume_init_mut();
+                    raw.data.set(buf);
+                    raw.flags.set(kind_bits(StorageKind::External) | TYPE_DATA);
+                    raw.ext_place().write(self.ext());
+                    free(stand_in.as_mut_ptr().cast());
+                }
+            }
+        }
+    }
+}
+
+/// What is wrong with an mbuf that C gave us.
+#[derive(Clone, Copy)]
+pub struct Fault {
+    /// The mbuf that is wrong, or where one should be.
+    pub mbuf: *const CMbuf,
+    /// The field that says so.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub wrong: Wrong,
+}
+
+/// What can be wrong with a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wrong {
+    /// The address is none that an mbuf can have.
+    Misaligned,
+    /// There is no mbuf of ours.
+    Unknown,
+    /// The mbuf was freed.
+    Freed,
+    /// The chain comes back to this mbuf.
+    Loop,
+    /// The window begins outside of the storage: so many bytes behind its start (or in front of it), of so many.
+    Start(isize, usize),
+    /// The window ends outside of the storage: length, and most it could be.
+    End(i32, usize),
+    /// The flag was cleared, but the storage is still there.
+    Ext,
+    /// The flag was set, but what is in `m_ext` is no storage.
+    NoStorage,
+}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "mbuf {:p}: {}: ", self.mbuf, self.field)?;
+        match self.wrong {
+            Wrong::Misaligned => f.write_str("not the address of an mbuf"),
+            Wrong::Unknown => f.write_str("not an mbuf of this library"),
+            Wrong::Freed => f.write_str("the mbuf is free"),
+            Wrong::Loop => f.write_str("the chain comes back to this mbuf"),
+            Wrong::Start(offset, size) => {
+                write!(f, "{offset} bytes behind the start of storage of {size} bytes")
+            }
+            Wrong::End(len, most) => write!(f, "{len} bytes, but there are {most} to the end of the storage"),
+            Wrong::Ext => f.write_str("M_EXT was cleared, but the mbuf still has storage"),
+            Wrong::NoStorage => f.write_str("M_EXT was set, but there is no storage"),
+        }
+    }
+}
+
+impl RawMbuf {
+    fn ext_place(&self) -> *mut Ext {
+        const OFFSET: usize = HEADER_OFFSET - offset_of!(RawMbuf, area);
+        // SAFETY: within the area of this mbuf.
+        unsafe { self.area.get().cast::<u8>().add(OFFSET).cast() }
+    }
+
+    /// Shows C the storage that the mbuf has.
+    pub(super) fn publish(&self) {
+        let kind = match self.kind() {
+            StorageKind::Inline => 0,
+            StorageKind::Cluster(Class::Cluster) => 1,
+            StorageKind::Cluster(Class::Page) => 3,
+            StorageKind::Cluster(Class::Jumbo9) => 4,
+            StorageKind::Cluster(Class::Jumbo16) => 5,
+            StorageKind::External => 255,
+        };
+        let ext = Ext {
+            buf: self.buf.get(),
+            size: self.cap.get(),
+            kind,
+            free: ptr::null(),
+            arg1: ptr::null_mut(),
+            arg2: ptr::null_mut(),
+            reference: ptr::null(),
+        };
+        // SAFETY: the mbuf is its maker's, and has storage (invariant 1 of `Ext`).
+        unsafe { self.ext_place().write(ext) };
+    }
+
+    /// The same, for a new holder of another mbuf's storage.
+    pub(super) fn publish_as(&self, from: &RawMbuf) {
+        if self.has_storage() {
+            // SAFETY: as above; both have storage.
+            unsafe { self.ext_place().write(from.ext_place().read()) };
+        }
+    }
+
+    /// Zeroes the inline area of a headerless mbuf.
+    ///
+    /// # Safety
+    /// The caller's alone.
+    pub(in crate::raw) unsafe fn clear(&self) {
+        // SAFETY: the inline area of an mbuf that nobody else uses.
+        unsafe { self.area.get().write_bytes(0, 1) };
+    }
+
+    pub(in crate::raw) fn data_address(&self) -> *mut u8 {
+        self.data.get()
+    }
+
+    /// Where the bytes may be, and how many, whatever C did to the flags.
+    fn bounds(&self) -> (NonNull<u8>, usize) {
+        if let Some(buf) = NonNull::new(self.buf.get()).filter(|_| self.has_storage()) {
+            return (buf, self.cap.get() as usize);
+        }
+        let offset = if self.has(flag::PKTHDR) { HEADER_OFFSET } else { PLAIN_OFFSET };
+        // SAFETY: within this mbuf; the area may be changed through a shared reference.
+        let buf = unsafe { self.area.get().cast::<u8>().add(offset - PLAIN_OFFSET) };
+        (NonNull::new(buf).expect("within an mbuf"), MSIZE - offset)
+    }
+
+    /// Whether C gave the mbuf storage or a header by hand.
+    pub(in crate::raw) fn is_made_by_hand(&self) -> bool {
+        self.is_by_hand() || self.flags.get() & (flag::PKTHDR | flag::FRESH) == flag::PKTHDR | flag::FRESH
+    }
+
+    fn is_by_hand(&self) -> bool {
+        self.has(flag::EXT) && !self.has_storage()
+    }
+
+    /// What is wrong with the fields that C may write. Storage that it attached by hand is looked at when it is adopted.
+    fn look(&self) -> Option<(&'static str, Wrong)> {
+        if self.has(flag::FREE) {
+            return Some(("m_type", Wrong::Freed));
+        }
+        if self.is_by_hand() {
+            return None;
+        }
+        if self.has_storage() && !self.has(flag::EXT) {
+            return Some(("m_flags", Wrong::Ext));
+        }
+        let (buf, cap) = self.bounds();
+        self.look_at(buf.addr().get(), cap)
+    }
+
+    fn look_at(&self, buf: usize, cap: usize) -> Option<(&'static str, Wrong)> {
+        let start = self.data.get().addr().wrapping_sub(buf);
+        if start > cap {
+            return Some(("m_data", Wrong::Start(start as isize, cap)));
+        }
+        if self.len() > cap - start {
+            return Some(("m_len", Wrong::End(self.len.get() as i32, cap - start)));
+        }
+        None
+    }
+}
+
+/// The mbuf that C names, if it is one of ours and in use and its window is within its storage. Nothing is changed.
+///
+/// # Safety
+/// The pointer is to memory that may be read, if it is aligned as an mbuf is, and nobody else changes it meanwhile.
+#[inline]
+pub(in crate::raw) unsafe fn look(
+    pool: &Shared,
+    mbuf: *mut RawMbuf,
+    field: &'static str,
+) -> Result<NonNull<RawMbuf>, Fault> {
+    let fault = |field, wrong| Fault { mbuf: mbuf.cast(), field, wrong };
+    let Some(place) = NonNull::new(mbuf).filter(|place| place.is_aligned()) else {
+        return Err(fault(field, Wrong::Misaligned));
+    };
+    // SAFETY: by this function's contract; all of its fields are plain numbers.
+    let raw = unsafe { place.as_ref() };
+    if !pool.knows(&raw.head) {
+        return Err(fault(field, Wrong::Unknown));
+    }
+    match raw.look() {
+        Some((field, wrong)) => Err(fault(field, wrong)),
+        None => Ok(place),
+    }
+}
+
+/// The same for an mbuf that is to be freed: whatever its window is, and whether or not it is said to have storage.
+///
+/// # Safety
+/// As for [`look`], and it is the caller's if it is one of ours.
+pub(in crate::raw) unsafe fn look_to_free(
+    pool: &Shared,
+    mbuf: *mut RawMbuf,
+) -> Result<NonNull<RawMbuf>, Fault> {
+    // SAFETY: by this function's contract.
+    match unsafe { look(pool, mbuf, "the mbuf given") } {
+        Err(Fault { wrong: Wrong::Start(..) | Wrong::End(..) | Wrong::Ext, .. }) => {
+            // SAFETY: one of ours, as these were found.
+            Ok(unsafe { NonNull::new_unchecked(mbuf) })
+        }
+        other => other,
+    }
+}
+
+/// Brings an mbuf that C had back to what the library expects of one, after [`look`].
+///
+/// # Safety
+/// The mbuf is the caller's alone, and was just looked at.
+pub(in crate::raw) unsafe fn settle(pool: &Shared, place: NonNull<RawMbuf>) -> Result<(), Settle> {
+    // SAFETY: ours.
+    let raw = unsafe { place.as_ref() };
+    if raw.is_by_hand() {
+        // SAFETY: ours.
+        unsafe { adopt(pool, place) }?;
+    }
+    if !raw.has_storage() {
+        let (buf, cap) = raw.bounds();
+        raw.buf.set(buf.as_ptr());
+        raw.cap.set(cap as u32);
+    } else if raw.head.is_marked() && !raw.is_unique() {
+        // Where the window ended before is not known.
+        raw.flags.set(raw.flags.get() & !flag::TAIL_OWNER);
+    }
+    settle_header(raw);
+    let bits = raw.type_bits();
+    if bits != MbufType::Data as u8 && !raw.head.is_marked() {
+        // Not counted yet (invariant 5).
+        raw.flags.set(raw.flags.get() & !flag::TYPE_MASK | TYPE_DATA);
+        // SAFETY: ours.
+        unsafe { Edit::new(place) }.set_type(bits);
+    }
+    Ok(())
+}
+
+/// Makes the header what the flags say.
+fn settle_header(raw: &RawMbuf) {
+    if !raw.has(flag::PKTHDR) {
+        return raw.flags.set(raw.flags.get() | flag::FRESH);
+    }
+    let header = raw.header_place();
+    if raw.has(flag::FRESH) {
+        // Set by hand: what C wrote there counts, and it has no tags, whatever is where they would be.
+        // SAFETY: the header's place in an mbuf of ours; all its fields but this are numbers.
+        unsafe { (&raw mut (*header).tags).write(crate::tag::TagList::EMPTY) };
+        raw.flags.set(raw.flags.get() & !flag::FRESH);
+    }
+    // SAFETY: initialised, as it is not fresh.
+    if unsafe { (*header).tags.is_some() } {
+        raw.head.mark();
+    }
+}
+
+/// Why an mbuf of C's could not be settled.
+pub(in crate::raw) enum Settle {
+    Fault(Fault),
+    Dry(OpError),
+}
+
+/// Takes over storage that C attached by hand.
+///
+/// # Safety
+/// The mbuf is the caller's alone and has no storage.
+#[cold]
+unsafe fn adopt(pool: &Shared, place: NonNull<RawMbuf>) -> Result<(), Settle> {
+    // SAFETY: ours, and C says that this is there.
+    let (raw, ext) = unsafe { (place.as_ref(), place.as_ref().ext_place().read()) };
+    let fault = |field, wrong| Settle::Fault(Fault { mbuf: place.as_ptr().cast(), field, wrong });
+    if ext.buf.is_null() || ext.size > i32::MAX as u32 {
+        return Err(fault("m_ext", Wrong::NoStorage));
+    }
+    if let Some((field, wrong)) = raw.look_at(ext.buf.addr(), ext.size as usize) {
+        return Err(fault(field, wrong));
+    }
+    let release = match NonNull::new(ext.free.cast_mut()) {
+        None => Release::Never,
+        // SAFETY: C put a function of this type there.
+        Some(free) => Release::Mbuf(unsafe {
+            core::mem::transmute::<*mut (), unsafe extern "C" fn(*mut CMbuf)>(free.as_ptr())
+        }),
+    };
+    let Ext { buf, size, kind, arg1, arg2, .. } = ext;
+    let (data, len) = (raw.data.get(), raw.len.replace(0));
+    raw.flags.set(raw.flags.get() & !flag::EXT);
+    // SAFETY: ours.
+    let mut mbuf = core::mem::ManuallyDrop::new(unsafe { Mbuf::from_raw(place) });
+    // SAFETY: C lends the memory until the callback.
+    let lent = unsafe { mbuf.lend(pool, Lent { buf, size, kind, release, arg1, arg2 }) };
+    if let Err(refused) = lent {
+        core::mem::forget(refused.input);
+        raw.flags.set(raw.flags.get() | flag::EXT);
+        raw.len.set(len);
+        return Err(Settle::Dry(refused.error));
+    }
+    raw.data.set(data);
+    raw.len.set(len);
+    Ok(())
+}
+
+impl Mbuf {
+    /// Attaches memory of C's to an mbuf with inline storage, with an empty window at its start.
+    ///
+    /// # Safety
+    /// The memory may be read and written until the callback is called.
+    pub(crate) unsafe fn lend(
+        &mut self,
+        pool: &Shared,
+        lent: Lent,
+    ) -> Result<(), crate::error::Refused<Lent>> {
+        use crate::error::{Refused, Resource};
+        let ext = lent.ext();
+        let record = match pool.external.get::<{ lane::EXTERNAL }>() {
+            Ok(record) => record,
+            Err(cause) => return Err(Refused::new(pool.dry(Resource::External, cause), lent)),
+        };
+        self.len.set(0);
+        // SAFETY: a record just handed out; the rest by this function's contract. A `u32` of bytes is never too much.
+        let attached =
+            unsafe { self.attach_external(record, lent, false, |lent| (lent.buf, lent.size as usize)) };
+        debug_assert!(attached.is_ok());
+        self.len.set(0);
+        // SAFETY: the mbuf has storage.
+        unsafe { self.ext_place().write(ext) };
+        Ok(())
+    }
+
+    /// Exchanges the storage, and the windows on it, of two mbufs that both have some.
+    pub(crate) fn swap_storage(&mut self, other: &mut Mbuf) {
+        assert!(self.has_storage() && other.has_storage());
+        self.storage.swap(&other.storage);
+        self.buf.swap(&other.buf);
+        self.cap.swap(&other.cap);
+        self.data.swap(&other.data);
+        self.len.swap(&other.len);
+        const GOES: u32 = flag::KIND_MASK | flag::READ_ONLY | flag::TAIL_OWNER;
+        let (mine, theirs) = (self.flags.get(), other.flags.get());
+        self.flags.set(mine & !GOES | theirs & GOES);
+        other.flags.set(theirs & !GOES | mine & GOES);
+        for mbuf in [&**self, &**other] {
+            // It does not rest with this storage.
+            mbuf.head.mark();
+        }
+        // SAFETY: both have storage.
+        unsafe { ptr::swap(self.ext_place(), other.ext_place()) };
+    }
+}
+
+/// Frees an mbuf that C had by the shortest path, and returns the next one: or changes nothing and returns `None`.
+///
+/// # Safety
+/// The mbuf may be read, and if it is one of ours it is the caller's.
+#[inline(always)]
+pub(in crate::raw) unsafe fn try_free(place: NonNull<RawMbuf>) -> Option<*mut RawMbuf> {
+    use mbuf_zone::raw::{Object, try_put};
+    // SAFETY: by this function's contract.
+    let raw = unsafe { place.as_ref() };
+    let flags = raw.flags.get();
+    if flags & flag::FREE != 0 || !raw.next_packet.get().is_null() {
+        return None;
+    }
+    if flags & flag::PKTHDR != 0 {
+        // SAFETY: within the mbuf; only looked at as a number.
+        let tags = unsafe { (&raw const (*raw.header_place()).tags).cast::<usize>().read() };
+        if tags != 0 {
+            return None;
+        }
+    }
+    let next = raw.next.get();
+    let object = Object::new(place.cast());
+    // What rests has no next, and is marked as free before another thread may have it.
+    raw.next.set(ptr::null_mut());
+    raw.flags.set(flags | flag::FREE);
+    // SAFETY: ours. Who is in the lane is one of its zone, unmarked: at rest but for its window.
+    let done = unsafe {
+        if flags & flag::PAIRED != 0 {
+            try_put::<{ lane::PACKET }>(object, &raw.head)
+        } else {
+            flags & flag::EXT == 0 && try_put::<{ lane::MBUF }>(object, &raw.head)
+        }
+    };
+    if done {
+        return Some(next);
+    }
+    raw.next.set(next);
+    raw.flags.set(flags);
+    None
+}
+
+/// Ready for C: with a header that is real, if it has one.
+#[inline(always)]
+pub(in crate::raw) fn show(mbuf: Mbuf, bits: u8) -> NonNull<RawMbuf> {
+    let mut mbuf = mbuf;
+    if bits != MbufType::Data as u8 {
+        mbuf.edit().set_type(bits);
+    }
+    if mbuf.has(flag::PKTHDR) {
+        mbuf.edit().header_mut();
+    }
+    mbuf.into_raw()
+}
