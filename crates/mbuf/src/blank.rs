@@ -2,7 +2,7 @@
 
 use core::ops::{Deref, Range};
 
-use crate::config::{COPY_BREAK, Class, MCLBYTES, MHLEN, MJUM16BYTES, MLEN};
+use crate::config::{COPY_BREAK, Class, MCLBYTES, MHLEN, MJUM9BYTES, MJUM16BYTES, MJUMPAGESIZE, MLEN};
 use crate::copy::copy_to_front;
 use crate::error::{AllocError, BoundsError, OpError};
 use crate::pool::Shared;
@@ -61,7 +61,7 @@ pub(crate) fn blank(shared: &Shared, len: usize, header: bool, front: Front) -> 
 
 /// Whether so many bytes, or one that comes later, are given one segment, of a cluster at most.
 #[inline]
-pub(crate) fn is_one(len: usize, front: Front) -> bool {
+fn is_one(len: usize, front: Front) -> bool {
     front.storage.saturating_add(len.max(1)) <= MCLBYTES
 }
 
@@ -71,12 +71,10 @@ pub(crate) fn is_one(len: usize, front: Front) -> bool {
 pub(crate) fn blank_one(shared: &Shared, len: usize, header: bool, front: Front) -> Result<Mbuf, AllocError> {
     let inline = !header || len <= front.data;
     if inline && front.inline.saturating_add(len) <= inline_capacity(header) {
-        let mut mbuf = shared.inline(header)?;
-        mbuf.place(front.inline);
-        return Ok(mbuf);
+        return shared.inline_behind(front.inline, header);
     }
     if !is_one(len, front) {
-        return blank_large(shared, header, front);
+        return blank_large(shared, len, header, front);
     }
     let mut mbuf = shared.with_class(Class::Cluster, header)?;
     mbuf.place(front.storage);
@@ -86,17 +84,27 @@ pub(crate) fn blank_one(shared: &Shared, len: usize, header: bool, front: Front)
 /// One empty segment with more than a cluster, if it can be had.
 #[inline(never)]
 #[track_caller]
-fn blank_large(shared: &Shared, header: bool, front: Front) -> Result<Mbuf, AllocError> {
+fn blank_large(shared: &Shared, len: usize, header: bool, front: Front) -> Result<Mbuf, AllocError> {
     let at_least = Class::for_len(front.storage + 1).unwrap_or(Class::Jumbo16);
-    let mbuf = match shared.with_class(at_least.max(Class::Page), header) {
-        // Two clusters do as well as a page.
-        Err(_) if at_least == Class::Cluster => shared.with_class(Class::Cluster, header),
-        other => other,
+    let best = match front.storage.saturating_add(len) {
+        // Two pages and a cluster would take more memory.
+        LONGER_THAN_PAGES..=MJUM9BYTES => Class::Jumbo9,
+        _ => Class::Page,
     };
-    let mut mbuf = mbuf?;
+    let mut got = shared.with_class(best.max(at_least), header);
+    // Several smaller ones do as well.
+    for class in [Class::Page, Class::Cluster] {
+        if got.is_err() && class < best && class >= at_least {
+            got = shared.with_class(class, header);
+        }
+    }
+    let mut mbuf = got?;
     mbuf.place(front.storage.min(mbuf.capacity() - 1));
     Ok(mbuf)
 }
+
+/// More bytes than two pages.
+const LONGER_THAN_PAGES: usize = 2 * MJUMPAGESIZE + 1;
 
 /// One empty segment with room for `len` contiguous bytes behind `headroom`, both exactly.
 #[inline]

@@ -23,14 +23,11 @@ fn copy(place: &mut [u8], bytes: &[u8]) {
 /// Copies the first and the last `N` bytes, which are all there are.
 #[inline(always)]
 fn copy_ends<const N: usize>(place: &mut [u8], bytes: &[u8]) {
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>()) {
-        let (first, last) = (*first, *last);
-        if let Some(place) = place.first_chunk_mut::<N>() {
-            *place = first;
-        }
-        if let Some(place) = place.last_chunk_mut::<N>() {
-            *place = last;
-        }
+    if let (Some(place), Some(first)) = (place.first_chunk_mut::<N>(), bytes.first_chunk()) {
+        *place = *first;
+    }
+    if let (Some(place), Some(last)) = (place.last_chunk_mut::<N>(), bytes.last_chunk()) {
+        *place = *last;
     }
 }
 

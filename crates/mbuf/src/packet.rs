@@ -8,7 +8,7 @@ use crate::config::Class;
 use crate::error::{AllocError, OpError, Refused};
 use crate::meta::{Flags, MbufType, Meta};
 use crate::pool::Pool;
-use crate::raw::{Chain, Head, MbufChain, Packet};
+use crate::raw::{Chain, Head, MbufChain, Packet, Run};
 use crate::tag::TagList;
 
 /// Making a chain or packet.
@@ -79,7 +79,7 @@ impl<H: Head> MbufChain<H> {
     /// # Errors
     /// [`OpError::Alloc`]; [`OpError::TooLong`] over 4 GiB.
     /// # Cost
-    /// Copies all bytes; segments of at most 4 KiB.
+    /// Copies all bytes; segments of at most 4 KiB, or of 9 KiB where pages would take more memory.
     /// # BSD
     /// `m_devget`. Differs: zero bytes are an empty packet.
     #[doc(alias = "m_devget")]
@@ -137,14 +137,14 @@ impl<H: Head> MbufChain<H> {
     {
         let len = slices.clone().into_iter().try_fold(0, |len, slice| add_lengths(len, slice.len()))?;
         let mut source = Source::new(slices);
-        if blank::is_one(len, front) {
-            let mut mbuf = blank::blank_one(pool.shared(), len, H::HEADER, front)?;
-            if let Some(place) = mbuf.edit().grow_back(len) {
-                source.copy_to(place);
-            }
-            return Ok(Self::from_mbuf(mbuf));
+        let mut first = blank::blank_one(pool.shared(), len, H::HEADER, front)?;
+        let room = first.tailroom();
+        if let Some(place) = first.edit().grow_back(len) {
+            source.copy_to(place);
+            return Ok(Self::from_mbuf(first));
         }
-        let mut run = blank(pool.shared(), len, H::HEADER, front)?;
+        let mut run = Run::of(first);
+        run.append(blank(pool.shared(), len - room, false, Front::NONE)?);
         source.fill(&mut run, len);
         Ok(Self::from_run(run, len))
     }

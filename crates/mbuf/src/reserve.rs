@@ -45,7 +45,7 @@ impl Reserve {
     /// # Errors
     /// [`OpError::Alloc`], [`OpError::TooLong`] over 4 GiB; nothing is kept.
     /// # Cost
-    /// An mbuf per 4 KiB, or part of it.
+    /// An mbuf per 4 KiB, or part of it; one for up to 9 KiB where pages would take more memory.
     #[track_caller]
     pub fn new(pool: &Pool, capacity: usize) -> Result<Self, OpError> {
         add_lengths(capacity, 0)?;

@@ -126,7 +126,7 @@ both_kinds! {
         let result = MbufChain::<H>::copy_with(&pool, usize::MAX, 0, |_, _| panic!("not called"));
         assert!(matches!(result, Err(OpError::TooLong { .. })));
         let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            MbufChain::<H>::copy_with(&pool, 9000, 0, |at, _| assert!(at == 0, "enough"))
+            MbufChain::<H>::copy_with(&pool, 8000, 0, |at, _| assert!(at == 0, "enough"))
         }));
         assert!(panic.is_err());
         assert_empty(&pool);
@@ -157,6 +157,19 @@ fn sizes_are_those_of_the_bsd_kernels() {
     assert_eq!((Class::for_len(0), Class::for_len(2048)), (Some(Class::Cluster), Some(Class::Cluster)));
     assert_eq!((Class::for_len(2049), Class::for_len(16384)), (Some(Class::Page), Some(Class::Jumbo16)));
     assert_eq!((Class::for_len(16385), Class::for_len(usize::MAX)), (None, None));
+}
+
+#[test]
+fn nine_kilobytes_take_one_segment_or_pages_if_it_cannot_be_had() {
+    let pool = Pool::builder().jumbo_9k(1).build().unwrap();
+    let bytes = data(9000);
+    let packet = Packet::from_slice(&pool, &bytes).unwrap();
+    let copy = packet.duplicate().unwrap();
+    assert_eq!((packet.segment_count(), copy.segment_count()), (1, 3));
+    assert!(packet.memory() < copy.memory());
+    assert_eq!((packet == bytes[..], copy == packet), (true, true));
+    drop((packet, copy));
+    assert_empty(&pool);
 }
 
 #[test]

@@ -199,15 +199,16 @@ fn a_failed_promotion_gives_the_chain_back() {
 
 #[test]
 fn failed_constructors_keep_nothing() {
-    let bytes = vec![5u8; 9000];
+    let bytes = vec![5u8; 15_000];
     type Make = fn(&Pool, &[u8]) -> Result<Packet, OpError>;
-    let makers: [(Make, usize); 11] = [
+    let makers: [(Make, usize); 12] = [
         (|pool, _| Ok(Packet::new(pool)?), 1),
         (|pool, _| Ok(Packet::with_cluster(pool)?), 2),
         (|pool, _| Ok(Packet::with_class(pool, Class::Jumbo9)?), 2),
         (|pool, _| Packet::with_capacity(pool, 4000), 2),
         (|pool, _| Packet::with_headroom(pool, 4000, 9000), 2),
         (|pool, bytes| Packet::from_slice(pool, bytes), 4),
+        (|pool, bytes| Packet::from_slice(pool, &bytes[..9000]), 1),
         (|pool, bytes| Packet::from_slices(pool, [bytes, bytes]), 6),
         (|pool, bytes| Packet::from_slice_with_headroom(pool, bytes, 5000), 4),
         (|pool, bytes| Packet::copy_with(pool, bytes.len(), 5000, |_, place| place.fill(1)), 4),

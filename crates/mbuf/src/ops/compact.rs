@@ -12,8 +12,8 @@ use crate::raw::{Head, MbufChain, Run};
 
 /// Other segments for the same bytes.
 impl<H: Head> MbufChain<H> {
-    /// Copies the bytes into as few segments as their number needs, of at most 4 KiB each, and frees the old ones.
-    /// Does nothing if there are no more segments than that.
+    /// Copies the bytes into as few segments as their number needs, of at most 4 KiB each, or of 9 KiB where pages would
+    /// take more memory, and frees the old ones. Does nothing if there are no more segments than that in pages.
     ///
     /// # Errors
     /// [`OpError::Alloc`]. Nothing changed.

@@ -2,12 +2,10 @@
 
 use core::ops::{Range, RangeBounds};
 
-use crate::blank::{
-    Front, Parts, Source, add_lengths, blank, blank_one, describe, inline_capacity, is_one, resolve,
-};
+use crate::blank::{Front, Parts, Source, add_lengths, blank, blank_one, describe, inline_capacity, resolve};
 use crate::copy::copy_to_front;
 use crate::error::OpError;
-use crate::raw::{Head, Hold, MbufChain, RawMbuf, Run};
+use crate::raw::{Head, Hold, Mbuf, MbufChain, RawMbuf, Run};
 
 /// Copies.
 impl<H: Head> MbufChain<H> {
@@ -151,7 +149,7 @@ impl<H: Head> MbufChain<H> {
     /// # Errors
     /// [`OpError::Alloc`], [`OpError::Tag`].
     /// # Cost
-    /// Copies all bytes; segments of at most 4 KiB.
+    /// Copies all bytes; segments of at most 4 KiB, or of 9 KiB where pages would take more memory.
     /// # BSD
     /// `m_dup`. Differs: any length and any segments; nothing is lost on failure.
     #[doc(alias = "m_dup")]
@@ -181,26 +179,14 @@ impl<H: Head> MbufChain<H> {
     #[inline(always)]
     #[track_caller]
     pub(crate) fn duplicate_part(&self, len: usize, front: Front) -> Result<Self, OpError> {
-        let copy = if is_one(len, front) {
-            self.duplicate_short(len, front)
-        } else {
-            self.duplicate_long(len, front)
+        // Errors leave at once: put together with the result, they would have it moved by way of memory.
+        let mut mbuf = match blank_one(self.shared(), len, H::HEADER, front) {
+            Ok(mbuf) => mbuf,
+            Err(error) => return self.not_duplicated(error.into()),
         };
-        // No `inspect_err`: it would move the result by way of memory.
-        match copy {
-            Ok(copy) => Ok(copy),
-            Err(error) => {
-                self.shared().ops.add(|ops| &ops.duplicate_failures, 1);
-                Err(error)
-            }
+        if mbuf.tailroom() < len {
+            return self.duplicate_long(mbuf, len).or_else(|error| self.not_duplicated(error));
         }
-    }
-
-    /// Into one segment: there is room for all behind `front`.
-    #[inline(always)]
-    #[track_caller]
-    fn duplicate_short(&self, len: usize, front: Front) -> Result<Self, OpError> {
-        let mut mbuf = blank_one(self.shared(), len, H::HEADER, front)?;
         let mut place = mbuf.edit().grow_back(len).unwrap_or_default();
         let mut flags = 0;
         for seg in self.segs() {
@@ -209,20 +195,30 @@ impl<H: Head> MbufChain<H> {
         }
         let mut mbuf = self.like_first(mbuf);
         mbuf.edit().set_user_flags(flags);
-        self.like(mbuf)
+        match self.like(mbuf) {
+            Ok(copy) => Ok(copy),
+            Err(error) => self.not_duplicated(error),
+        }
     }
 
+    #[cold]
+    fn not_duplicated(&self, error: OpError) -> Result<Self, OpError> {
+        self.shared().ops.add(|ops| &ops.duplicate_failures, 1);
+        Err(error)
+    }
+
+    /// Into a first segment that has not room for all, and others.
     #[inline(never)]
     #[track_caller]
-    fn duplicate_long(&self, len: usize, front: Front) -> Result<Self, OpError> {
+    fn duplicate_long(&self, first: Mbuf, len: usize) -> Result<Self, OpError> {
         let len = add_lengths(len, 0)?;
-        let mut run = blank(self.shared(), len, H::HEADER, front)?;
+        let rest = blank(self.shared(), len - first.tailroom(), false, Front::NONE)?;
+        let mut run = Run::of(first);
+        run.append(rest);
         Source::new(self.segs().map(|seg| seg.bytes())).fill(&mut run, len);
         describe(&mut run, self.segs());
         let mut copy = self.like(run.pop_front().expect("a chain has a segment"))?;
-        if !run.is_empty() {
-            copy.link_back(run, len);
-        }
+        copy.link_back(run, len);
         Ok(copy)
     }
 }

@@ -28,7 +28,7 @@ use mbuf_zone::raw::{Cause, Hooks, Local, Mutex, Object, RawZone, Settings, Shap
 use super::lane;
 use super::mbuf::{self, Hold, Mbuf, RawMbuf};
 use super::storage::{External, Storage};
-use crate::config::{Class, MCLBYTES};
+use crate::config::{Class, MCLBYTES, MHLEN, MLEN};
 use crate::error::{AllocCause, AllocError, OpError, Refused, Resource};
 use crate::pool::{Counters, Family, Faults, Tuning, Warner};
 
@@ -349,9 +349,20 @@ impl Shared {
     #[inline]
     #[track_caller]
     pub(crate) fn inline(&self, header: bool) -> Result<Mbuf, AllocError> {
+        self.inline_behind(0, header)
+    }
+
+    /// An empty mbuf with inline storage, `headroom` bytes in front.
+    ///
+    /// # Panics
+    /// If that is more than there is.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn inline_behind(&self, headroom: usize, header: bool) -> Result<Mbuf, AllocError> {
+        assert!(headroom <= if header { MHLEN } else { MLEN });
         match self.mbufs.get::<{ lane::MBUF }>() {
-            // SAFETY: an object of the mbuf zone, at rest, just handed out.
-            Ok(object) => Ok(unsafe { Mbuf::plain(object, header, 0) }),
+            // SAFETY: an object of the mbuf zone, at rest, just handed out; the headroom fits.
+            Ok(object) => Ok(unsafe { Mbuf::plain(object, header, headroom) }),
             Err(cause) => Err(self.dry(Resource::Mbuf, cause)),
         }
     }

@@ -40,6 +40,12 @@ impl<'a> Edit<'a> {
         Edit { mbuf, _of: PhantomData }
     }
 
+    /// The same leave, to be handed to a function that is called: so it stays in a register.
+    #[inline(always)]
+    fn again(&mut self) -> Edit<'_> {
+        Edit { mbuf: self.mbuf, _of: PhantomData }
+    }
+
     /// The window, if it may be written.
     #[inline]
     pub(crate) fn bytes_mut(mut self) -> Option<&'a mut [u8]> {
@@ -141,13 +147,13 @@ impl<'a> Edit<'a> {
     fn owns_tail(&mut self) -> bool {
         match self.flags.get() & (flag::READ_ONLY | flag::END | flag::TAIL_OWNER) {
             flag::TAIL_OWNER => true,
-            0 => self.takes_tail(),
+            0 => self.again().takes_tail(),
             _ => false,
         }
     }
 
     #[cold]
-    fn takes_tail(&mut self) -> bool {
+    fn takes_tail(mut self) -> bool {
         let alone = self.is_alone();
         if alone {
             // What is behind the window is nobody else's.
@@ -159,12 +165,12 @@ impl<'a> Edit<'a> {
     /// Whether this is the only holder of the bytes.
     #[inline]
     fn is_alone(&mut self) -> bool {
-        !self.head.is_marked() || self.looks_whether_alone()
+        !self.head.is_marked() || self.again().looks_whether_alone()
     }
 
     /// The same of an mbuf with a mark, which is taken off if it was there for other holders that are gone.
     #[inline(never)]
-    fn looks_whether_alone(&mut self) -> bool {
+    fn looks_whether_alone(self) -> bool {
         let alone = self.is_unique();
         if alone && self.is_plain() {
             self.head.unmark();
@@ -217,12 +223,12 @@ impl<'a> Edit<'a> {
     #[inline]
     pub(crate) fn set_type(&mut self, bits: u8) {
         if bits != self.type_bits() {
-            self.change_type(bits);
+            self.again().change_type(bits);
         }
     }
 
     #[cold]
-    fn change_type(&mut self, bits: u8) {
+    fn change_type(self, bits: u8) {
         self.shared().ops.retype(self.mbuf_type(), MbufType::from_bits(bits));
         self.flags.set(self.flags.get() & !flag::TYPE_MASK | u32::from(bits));
         self.head.mark();

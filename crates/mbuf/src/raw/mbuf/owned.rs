@@ -65,17 +65,18 @@ impl Mbuf {
     /// An empty mbuf with inline storage of an object of the mbuf zone, `headroom` bytes in front.
     ///
     /// # Safety
-    /// The object is one of the pool's mbuf zone, at rest, and nobody else's. `headroom` is at most [`MHLEN`].
+    /// The object is one of the pool's mbuf zone, at rest, and nobody else's. `headroom` is at most [`MHLEN`],
+    /// or without a header [`MLEN`].
     #[inline(always)]
     pub(in crate::raw) unsafe fn plain(object: Object, header: bool, headroom: usize) -> Self {
-        debug_assert!(headroom <= MHLEN);
+        debug_assert!(headroom <= if header { MHLEN } else { MLEN });
         let mbuf = object.as_ptr::<RawMbuf>();
         let (offset, flags) = if header {
             (HEADER_OFFSET, flag::PKTHDR | flag::FRESH | flag::TAIL_OWNER | TYPE_DATA)
         } else {
             (PLAIN_OFFSET, flag::FRESH | flag::TAIL_OWNER | TYPE_DATA)
         };
-        // SAFETY: ours, and at rest; the inline area is `MSIZE - offset` bytes from `offset`, at least `MHLEN`.
+        // SAFETY: ours, and at rest; the inline area is `MSIZE - offset` bytes from `offset`, at least `headroom`.
         unsafe {
             let raw = mbuf.as_ref();
             let buf = mbuf.cast::<u8>().as_ptr().add(offset);
