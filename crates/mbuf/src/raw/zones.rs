@@ -407,6 +407,7 @@ impl Shared {
     /// # Safety
     /// These are at most [`MCLBYTES`].
     #[inline(always)]
+    #[track_caller]
     pub(super) unsafe fn paired_behind(&self, headroom: impl FnOnce() -> usize) -> Result<Mbuf, AllocError> {
         match self.packets.get::<{ lane::PACKET }>() {
             // SAFETY: an object of the packet zone, at rest, just handed out; the rest by this function's contract.
