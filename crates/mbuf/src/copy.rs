@@ -38,8 +38,9 @@ mod tests {
     #[test]
     fn what_goes_in_is_copied_and_the_rest_of_the_place_given_back() {
         let bytes: [u8; 140] = core::array::from_fn(|i| i as u8 + 1);
-        for room in 0..bytes.len() {
-            for len in 0..bytes.len() {
+        let step = if cfg!(miri) { 9 } else { 1 };
+        for room in (0..bytes.len()).step_by(step) {
+            for len in (0..bytes.len()).step_by(step) {
                 let mut place = [0; 140];
                 let n = len.min(room);
                 assert_eq!(copy_to_front(&mut place[..room], &bytes[..len]).len(), room - n);
