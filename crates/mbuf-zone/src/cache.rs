@@ -218,6 +218,17 @@ impl Cache {
     /// The caller is the owner of this cache, and the object is a free one of the cache's zone that it gives away.
     #[inline(always)]
     pub(crate) unsafe fn push(&self, object: Object) -> Result<(), Object> {
+        // SAFETY: by this function's contract.
+        unsafe { self.publish(object).or_else(|place| self.settle_push(place, object)) }
+    }
+
+    /// The first half of [`push`](Self::push), which is all of it unless it fails with the place it wrote to: then
+    /// [`settle_push`](Self::settle_push) has to follow.
+    ///
+    /// # Safety
+    /// As for [`push`](Self::push).
+    #[inline(always)]
+    pub(crate) unsafe fn publish(&self, object: Object) -> Result<(), *mut Place<Object>> {
         let place = self.top.load(Ordering::Relaxed);
         // SAFETY: at most the first spare place, or the last if the cache is shut (invariants 3 and 4). No collector
         // reads at or above the `top` that it saw, which was this, unless it sees what we publish next; nor ever the
@@ -227,11 +238,7 @@ impl Cache {
         // Release pairs with the Acquire in `collect`: who sees the top sees the object below it.
         self.top.store(top, Ordering::Release);
         light_barrier();
-        if top.addr() > self.high.load(Ordering::Relaxed) {
-            // SAFETY: the owner by this function's contract.
-            return unsafe { self.settle_push(place, object) };
-        }
-        Ok(())
+        if top.addr() > self.high.load(Ordering::Relaxed) { Err(place) } else { Ok(()) }
     }
 
     /// The owner counts objects handed out.
@@ -383,7 +390,7 @@ impl Cache {
     /// # Safety
     /// The caller is the owner.
     #[cold]
-    unsafe fn settle_push(&self, place: *mut Place<Object>, object: Object) -> Result<(), Object> {
+    pub(crate) unsafe fn settle_push(&self, place: *mut Place<Object>, object: Object) -> Result<(), Object> {
         let side = self.side.lock();
         // SAFETY: the owner.
         let (behind, shut) = unsafe { (self.place(self.room), self.place(self.room + 1)) };

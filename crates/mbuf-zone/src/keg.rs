@@ -100,7 +100,10 @@ struct State {
 unsafe impl Send for State {}
 
 /// Why a keg or a zone had nothing to give.
+//
+// As wide as an object, so that a result of one or the other stays in registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
 #[non_exhaustive]
 pub enum Cause {
     /// Every object the limit allows is in use.

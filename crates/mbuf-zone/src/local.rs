@@ -6,7 +6,7 @@ use core::marker::PhantomData;
 use core::panic::Location;
 
 use crate::cache::Cache;
-use crate::head::Object;
+use crate::head::{Object, Site};
 use crate::keg::Cause;
 use crate::zone::Core;
 
@@ -35,13 +35,35 @@ impl Local {
     #[inline]
     #[track_caller]
     pub fn get(&mut self) -> Result<Object, Cause> {
-        let site = Some(Location::caller());
-        let Some(cache) = &self.cache else { return self.core.get_shared(site) };
-        // SAFETY: the owner (invariant 1).
-        match unsafe { cache.pop() } {
-            Some(object) => Ok(object),
-            // SAFETY: as above.
-            None => unsafe { self.core.get_slow(cache, site) },
+        self.get_or(|cause| cause)
+    }
+
+    /// As [`get`](Self::get), with an error made of the cause, off the fast path.
+    ///
+    /// # Errors
+    /// As `otherwise` says, when every object is in use.
+    #[inline(always)]
+    #[track_caller]
+    pub fn get_or<E>(&mut self, otherwise: impl FnOnce(Cause) -> E) -> Result<Object, E> {
+        if let Some(cache) = &self.cache
+            // SAFETY: the owner (invariant 1).
+            && let Some(object) = unsafe { cache.pop() }
+        {
+            return Ok(object);
+        }
+        match self.get_slow(Some(Location::caller())) {
+            Ok(object) => Ok(object),
+            Err(cause) => Err(otherwise(cause)),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn get_slow(&mut self, site: Option<Site>) -> Result<Object, Cause> {
+        match &self.cache {
+            // SAFETY: the owner (invariant 1).
+            Some(cache) => unsafe { self.core.get_slow(cache, site) },
+            None => self.core.get_shared(site),
         }
     }
 

@@ -106,7 +106,17 @@ impl RawZone {
     #[inline(always)]
     #[track_caller]
     pub fn get<const LANE: usize>(&self) -> Result<Object, Cause> {
-        crate::thread::get::<LANE>(&self.core, Some(Location::caller()))
+        self.get_or::<LANE, _>(|cause| cause)
+    }
+
+    /// As [`get`](Self::get), with an error made of the cause, off the fast path.
+    ///
+    /// # Errors
+    /// As `otherwise` says, when no object is free anywhere.
+    #[inline(always)]
+    #[track_caller]
+    pub fn get_or<const LANE: usize, E>(&self, otherwise: impl FnOnce(Cause) -> E) -> Result<Object, E> {
+        crate::thread::get_or::<LANE, E>(&self.core, Some(Location::caller()), otherwise)
     }
 
     /// As [`get`](Self::get), for an object that is to be a part of another zone's. If there is none, that does not
@@ -114,12 +124,13 @@ impl RawZone {
     /// [`deny`](Self::deny). Those who [observe](Self::observe) the zone do not see it.
     #[inline]
     pub fn get_part<const LANE: usize>(&self) -> Option<Object> {
-        let got = crate::thread::get::<LANE>(&self.core, None);
         // Who made way for others was not denied anything.
-        if got.is_err_and(|cause| cause != Cause::Waiters) {
-            self.core.forgive();
-        }
-        got.ok()
+        let forgive = |cause| {
+            if cause != Cause::Waiters {
+                self.core.forgive();
+            }
+        };
+        crate::thread::get_or::<LANE, _>(&self.core, None, forgive).ok()
     }
 
     /// Counts an allocation as denied.

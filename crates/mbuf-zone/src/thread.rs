@@ -12,18 +12,19 @@
 
 use alloc::sync::Arc;
 
+use crate::cache::Cache;
 use crate::group::{Group, Kin};
 use crate::head::{Head, Object, Site};
 use crate::keg::Cause;
+use crate::sync::Place;
 use crate::zone::Core;
 
 /// Number of lanes. Call sites with different kinds of objects use different ones; sharing one is only slower.
-pub const LANES: usize = 8;
+pub const LANES: usize = 16;
 
 #[cfg(all(feature = "std", not(loom)))]
 mod imp {
     use super::*;
-    use crate::cache::Cache;
     use alloc::vec::Vec;
     use std::cell::{Cell, RefCell};
     use std::ptr::{self, NonNull};
@@ -188,7 +189,6 @@ mod imp {
 #[cfg(any(not(feature = "std"), loom))]
 mod imp {
     use super::*;
-    use crate::cache::Cache;
 
     #[inline(always)]
     pub(super) fn hot<const LANE: usize>(_: *const Core) -> Option<&'static Cache> {
@@ -216,14 +216,21 @@ pub(crate) use imp::is_polite;
 pub use imp::{flush, politely};
 
 #[inline(always)]
-pub(crate) fn get<const LANE: usize>(core: &Arc<Core>, site: Option<Site>) -> Result<Object, Cause> {
+pub(crate) fn get_or<const LANE: usize, E>(
+    core: &Arc<Core>,
+    site: Option<Site>,
+    otherwise: impl FnOnce(Cause) -> E,
+) -> Result<Object, E> {
     if let Some(cache) = imp::hot::<LANE>(Arc::as_ptr(core)) {
         // SAFETY: the lane's cache is owned by this thread.
         if let Some(object) = unsafe { cache.pop() } {
             return Ok(object);
         }
     }
-    get_slow::<LANE>(core, site)
+    match get_slow::<LANE>(core, site) {
+        Ok(object) => Ok(object),
+        Err(cause) => Err(otherwise(cause)),
+    }
 }
 
 #[cold]
@@ -238,8 +245,8 @@ fn get_slow<const LANE: usize>(core: &Arc<Core>, site: Option<Site>) -> Result<O
     }
 }
 
-/// Gives back an object if it is an unmarked one of the zone this thread used last in this lane, and there is room.
-/// Otherwise returns false and has done nothing.
+/// Gives back an object if it is an unmarked one of the zone this thread used last in this lane. Otherwise returns false
+/// and has done nothing.
 ///
 /// # Safety
 /// If the object is unmarked: it is a free one of its zone that the caller gives away on success. In any case
@@ -247,9 +254,36 @@ fn get_slow<const LANE: usize>(core: &Arc<Core>, site: Option<Site>) -> Result<O
 #[inline(always)]
 pub unsafe fn try_put<const LANE: usize>(object: Object, head: &Head) -> bool {
     match imp::hot::<LANE>(head.home_marked()) {
-        // SAFETY: the lane's cache is owned by this thread and belongs to the object's zone.
-        Some(cache) => unsafe { cache.push(object) }.is_ok(),
+        Some(cache) => {
+            // SAFETY: the lane's cache is owned by this thread and belongs to the object's zone; the object by this
+            // function's contract.
+            unsafe {
+                if let Err(place) = cache.publish(object) {
+                    put_settling::<LANE>(cache, place, object);
+                }
+            }
+            true
+        }
         None => false,
+    }
+}
+
+/// What is left to do of a [`try_put`] whose fast path failed: one call, so that there is little of it in every place
+/// that frees.
+///
+/// # Safety
+/// `place` is what [`Cache::publish`] returned for the object.
+#[cold]
+#[inline(never)]
+unsafe fn put_settling<const LANE: usize>(cache: &Cache, place: *mut Place<Object>, object: Object) {
+    // SAFETY: by this function's contract.
+    let Err(object) = (unsafe { cache.settle_push(place, object) }) else { return };
+    // SAFETY: as above: given away, and not taken.
+    let core = unsafe { home(object) };
+    match imp::find::<LANE>(&core) {
+        None => core.put_shared(object),
+        // SAFETY: this thread's own cache of the object's zone; the object as above.
+        Some(cache) => unsafe { core.put_slow(&cache, object) },
     }
 }
 

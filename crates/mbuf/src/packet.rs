@@ -42,9 +42,7 @@ impl<H: Head> MbufChain<H> {
     #[inline]
     #[track_caller]
     pub fn with_class(pool: &Pool, class: Class) -> Result<Self, AllocError> {
-        let mut mbuf = pool.shared().with_class(class, H::HEADER)?;
-        mbuf.place(pool.headroom());
-        Ok(Self::from_fresh(mbuf))
+        pool.shared().with_class(class, H::HEADER).map(Self::from_fresh)
     }
 
     /// An empty one with contiguous room for `len` bytes, in the smallest storage that has it, with as much of the

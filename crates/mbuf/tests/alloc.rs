@@ -205,18 +205,52 @@ fn a_limit_is_exact_and_the_error_names_it() {
 
 #[test]
 fn parked_pairs_are_taken_apart_for_whoever_needs_a_half() {
-    let pool = Pool::builder().mbufs(8).clusters(8).build().unwrap();
-    for _ in 0..3 {
-        // All buffers are parked as pairs.
-        drop(Hold::all_but(&pool, Resource::Storage(Class::Cluster), 0));
-        // Every mbuf is to be had without a cluster,
+    let pool = Class::ALL.into_iter().fold(Pool::builder().mbufs(8), |pool, class| pool.limit(class, 8));
+    let pool = pool.build().unwrap();
+    for class in Class::ALL.into_iter().cycle().take(3 * Class::ALL.len()) {
+        // All mbufs are parked with buffers, those of the class before among them.
+        assert_eq!(Hold::all_but(&pool, Resource::Storage(class), 0).len(), 8);
+        let stats = pool.stats();
+        assert_eq!((stats.mbufs.cached, stats.class(class).cached, stats.class(class).current), (8, 8, 0));
+        // Every mbuf is to be had without a buffer,
         let plain: Vec<Chain> = (0..8).map(|_| Chain::new(&pool).unwrap()).collect();
-        assert!(Packet::with_cluster(&pool).is_err());
+        assert!(Packet::with_class(&pool, class).is_err());
         drop(plain);
         // and every pair again.
-        assert_eq!(Hold::all_but(&pool, Resource::Storage(Class::Cluster), 0).len(), 8);
+        assert_eq!(Hold::all_but(&pool, Resource::Storage(class), 0).len(), 8);
     }
     assert_empty(&pool);
+}
+
+#[test]
+fn a_freed_buffer_of_any_class_rests_with_its_mbuf() {
+    for class in Class::ALL {
+        let pool = Pool::builder().mbufs(4).limit(class, 2).build().unwrap();
+        let place = |packet: &Packet| packet.segments().next().unwrap().bytes().as_ptr();
+        let mut packet = Packet::with_class(&pool, class).unwrap();
+        packet.extend_from_slice(&[7; 9]).unwrap();
+        let first = place(&packet);
+        // Shared, so that it loses its buffer; it rests with the other one.
+        let copy = packet.share().unwrap();
+        drop(packet);
+        let stats = pool.stats();
+        assert_eq!((stats.class(class).current, stats.class(class).cached), (1, 1), "{class:?}");
+        assert_eq!((place(&copy), copy.to_vec()), (first, vec![7; 9]));
+        // With the last one out it has none to rest with.
+        let mut other = Packet::with_class(&pool, class).unwrap();
+        other.extend_from_slice(&[8; 9]).unwrap();
+        let held = other.share().unwrap();
+        drop(other);
+        assert_eq!(
+            (pool.stats().class(class).current, pool.stats().class(class).cached),
+            (2, 0),
+            "{class:?}"
+        );
+        assert!(Packet::with_class(&pool, class).is_err());
+        drop((copy, held));
+        assert_eq!(Hold::all_but(&pool, Resource::Storage(class), 0).len(), 2);
+        assert_empty(&pool);
+    }
 }
 
 #[test]

@@ -166,29 +166,33 @@ fn waiters_are_served_in_order_of_arrival() {
 
 #[test]
 fn a_newcomer_that_would_wait_does_not_overtake() {
-    let pool = Pool::builder().clusters(1).build().unwrap();
-    let held = Packet::with_cluster(&pool).unwrap();
-    let woken = Arc::new(Woken::default());
-    let waker = Waker::from(woken.clone());
-    let mut context = Context::from_waker(&waker);
-    let mut first = pin!(pool.wait_async(|| Packet::with_cluster(&pool)));
-    assert!(first.as_mut().poll(&mut context).is_pending());
-    drop(held);
-    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
-    // It was woken and has not run yet.
-    let mut second = pin!(pool.wait_async(|| Packet::with_cluster(&pool)));
-    assert!(second.as_mut().poll(&mut context).is_pending());
-    let Poll::Ready(Ok(packet)) = first.as_mut().poll(&mut context) else { panic!("it was its turn") };
-    assert!(second.as_mut().poll(&mut context).is_pending());
-    drop(packet);
-    let Poll::Ready(Ok(packet)) = second.as_mut().poll(&mut context) else { panic!("it was its turn") };
-    // A call that does not wait finds every buffer that is free.
-    let mut third = Box::pin(pool.wait_async(|| Packet::with_cluster(&pool)));
-    assert!(third.as_mut().poll(&mut context).is_pending());
-    drop(packet);
-    drop(Packet::with_cluster(&pool).unwrap());
-    assert!(third.as_mut().poll(&mut context).is_ready());
-    assert_empty(&pool);
+    for class in Class::ALL {
+        let pool = Pool::builder().limit(class, 1).build().unwrap();
+        let held = Packet::with_class(&pool, class).unwrap();
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let mut context = Context::from_waker(&waker);
+        let mut first = pin!(pool.wait_async(|| Packet::with_class(&pool, class)));
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        drop(held);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        // It was woken and has not run yet.
+        let mut second = pin!(pool.wait_async(|| Packet::with_class(&pool, class)));
+        assert!(second.as_mut().poll(&mut context).is_pending());
+        let Poll::Ready(Ok(packet)) = first.as_mut().poll(&mut context) else { panic!("it was its turn") };
+        assert!(second.as_mut().poll(&mut context).is_pending());
+        drop(packet);
+        let Poll::Ready(Ok(packet)) = second.as_mut().poll(&mut context) else { panic!("it was its turn") };
+        // A call that does not wait finds every buffer that is free.
+        let mut third = Box::pin(pool.wait_async(|| Packet::with_class(&pool, class)));
+        assert!(third.as_mut().poll(&mut context).is_pending());
+        drop(packet);
+        drop(Packet::with_class(&pool, class).unwrap());
+        assert!(third.as_mut().poll(&mut context).is_ready());
+        // For its buffer, every time.
+        assert_eq!((pool.stats().class(class).waited, pool.stats().mbufs.waited), (Some(3), Some(0)));
+        assert_empty(&pool);
+    }
 }
 
 #[test]

@@ -163,5 +163,7 @@ impl Loose {
 pub(super) fn with_storage(pool: &Pool, n: usize) -> Result<Mbuf, Error> {
     let n = n.max(inline_capacity(false) + 1);
     let class = Class::for_len(n).ok_or(OpError::TooLong { len: n, max: MJUM16BYTES })?;
-    Ok(pool.shared().with_class(class, false)?)
+    let mut mbuf = pool.shared().with_class(class, false)?;
+    mbuf.place(0);
+    Ok(mbuf)
 }

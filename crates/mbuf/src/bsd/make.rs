@@ -30,7 +30,9 @@ impl Loose {
 
     /// `m_getjcl`: one mbuf with a cluster.
     pub fn with_class(pool: &Pool, kind: Kind, class: Class) -> Result<Self, Error> {
-        Ok(Self::typed(Run::of(pool.shared().with_class(class, kind.header)?), kind))
+        let mut mbuf = pool.shared().with_class(class, kind.header)?;
+        mbuf.place(0);
+        Ok(Self::typed(Run::of(mbuf), kind))
     }
 
     /// `m_get2`: one mbuf for so many bytes.

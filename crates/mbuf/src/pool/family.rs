@@ -82,8 +82,8 @@ impl Family {
     pub(crate) fn reserved(&self, resource: Resource) -> usize {
         let reserve = |zone: &RawZone| zone.stats().reserve;
         let of = |shared: &Shared| {
-            let pairs = if resource == Resource::Mbuf { reserve(&shared.packets) } else { 0 };
-            reserve(shared.zone(resource)) + pairs
+            let pairs = if resource == Resource::Mbuf { &shared.packets[..] } else { &[] };
+            pairs.iter().chain([shared.zone(resource)]).map(reserve).sum::<usize>()
         };
         self.members().iter().map(|shared| of(shared)).sum()
     }

@@ -55,10 +55,9 @@ use crate::tune::{MAX_HEADROOM, Resolved, SettingErrors, Tunable, Tunables};
 /// the memory goes back to the system with the last of them.
 ///
 /// ```text
-///             ┌ mbufs (256 B) ◀──┐
-///  Pool ──────┤                  ├─ packet zone: mbuf + 2 KiB cluster, parked together
-///             ├ clusters 2 KiB ◀─┘
-///             ├ 4 KiB, 9 KiB, 16 KiB
+///             ┌ mbufs (256 B) ◀─────────────┐
+///  Pool ──────┤                             ├─ packet zones: mbuf + cluster, parked together
+///             ├ 2 KiB, 4 KiB, 9 KiB, 16 KiB ◀┘
 ///             └ records of external storage
 /// ```
 ///

@@ -75,17 +75,14 @@ impl ReservationBuilder<'_> {
         let keep = |zone: &RawZone, n: usize, missing: &dyn Fn(&Shared, Cause) -> AllocError| {
             zone.reserve(n).map_err(|cause| missing(shared, cause))
         };
-        let [pairs, others @ ..] = self.buffers;
-        let mbufs = self.mbufs.saturating_add(others.iter().fold(0, |sum, n| sum.saturating_add(*n)));
-        let clusters = Resource::Storage(Class::Cluster);
-        // First: the pairs are made of them.
-        keep(shared.zone(clusters), pairs, &|shared, cause| shared.dry(clusters, cause))?;
-        keep(&shared.packets, pairs, &Shared::pair_missing)?;
-        keep(&shared.mbufs, mbufs, &|shared, cause| shared.dry(Resource::Mbuf, cause))?;
-        for (class, n) in Class::ALL.into_iter().zip(self.buffers).skip(1) {
-            let zone = &shared.clusters[class.index()];
-            keep(zone, n, &|shared, cause| shared.dry(Resource::Storage(class), cause))?;
+        for (class, n) in Class::ALL.into_iter().zip(self.buffers) {
+            let clusters = Resource::Storage(class);
+            // First: the pairs are made of them.
+            keep(shared.zone(clusters), n, &|shared, cause| shared.dry(clusters, cause))?;
+            let pairs = &shared.packets[class.index()];
+            keep(pairs, n, &|shared, cause| shared.pair_missing(class, cause))?;
         }
+        keep(&shared.mbufs, self.mbufs, &|shared, cause| shared.dry(Resource::Mbuf, cause))?;
         Ok(pool)
     }
 }

@@ -66,9 +66,9 @@ impl Want {
     /// What those want who stand in the way of a polite attempt.
     fn of_waiters(error: &AllocError, waiting: &Waiting) -> Option<Self> {
         let own = match error.resource {
-            // Or its buffer: the zone of pairs does not know what it is watched for.
-            Resource::Mbuf => [Want::Mbufs, Want::Buffers(Class::Cluster)],
-            Resource::Storage(class) => [Want::Buffers(class); 2],
+            Resource::Mbuf => [Want::Mbufs; 2],
+            // Or the mbuf that goes with it: the zone of pairs does not know what it is watched for.
+            Resource::Storage(class) => [Want::Mbufs, Want::Buffers(class)],
             Resource::External => [Want::Anything; 2],
         };
         own.into_iter().chain([Want::Anything]).find(|&want| !waiting.queue(want).is_empty())
@@ -84,14 +84,13 @@ impl Want {
 
     /// The zones whose objects help.
     pub(crate) fn zones(self, shared: &Shared) -> impl Iterator<Item = &RawZone> {
-        let clusters = shared.clusters.iter().zip(Class::ALL);
-        let all = [
-            (&shared.mbufs, matches!(self, Want::Mbufs)),
-            (&shared.packets, matches!(self, Want::Mbufs | Want::Buffers(Class::Cluster))),
-            (&shared.external, false),
-        ];
-        let clusters = clusters.map(move |(zone, class)| (zone, self == Want::Buffers(class)));
-        let helps = all.into_iter().chain(clusters);
+        let all = [(&shared.mbufs, self == Want::Mbufs), (&shared.external, false)];
+        let by_class = Class::ALL.into_iter().flat_map(move |class| {
+            let buffers = self == Want::Buffers(class);
+            let [packets, clusters] = [&shared.packets, &shared.clusters].map(|zones| &zones[class.index()]);
+            [(packets, buffers || self == Want::Mbufs), (clusters, buffers)]
+        });
+        let helps = all.into_iter().chain(by_class);
         helps.filter(move |&(_, helps)| helps || self == Want::Anything).map(|(zone, _)| zone)
     }
 
@@ -99,13 +98,8 @@ impl Want {
     pub(crate) fn in_use(self, shared: &Shared) -> usize {
         let in_use: usize = self.zones(shared).map(|zone| zone.stats().in_use).sum();
         // To the cluster zone a parked cluster is in use.
-        let parked = match self {
-            Want::Buffers(Class::Cluster) | Want::Anything => {
-                let packets = shared.packets.stats();
-                packets.cached.saturating_sub(packets.bare)
-            }
-            _ => 0,
-        };
+        let buffers = |class: &Class| self == Want::Anything || self == Want::Buffers(*class);
+        let parked = Class::ALL.into_iter().filter(buffers).map(|class| shared.parked(class)).sum();
         in_use.saturating_sub(parked)
     }
 }

@@ -8,7 +8,10 @@ use super::chain::{MbufChain, Packet};
 use super::lane;
 use super::mbuf::Mbuf;
 use super::zones::Shared;
+use crate::config::Class;
 use crate::error::AllocError;
+
+const CLUSTER: Class = Class::Cluster;
 
 /// Packets that go through the cache in one step.
 const BATCH: usize = 32;
@@ -19,12 +22,14 @@ impl Shared {
     fn paired_batch(&self, n: usize, out: &mut Vec<Packet>) -> Result<(), AllocError> {
         let mut objects = [MaybeUninit::uninit(); BATCH];
         let objects = &mut objects[..n];
-        self.packets.get_bulk::<{ lane::PACKET }>(objects).map_err(|cause| self.pair_missing(cause))?;
+        self.packets[CLUSTER.index()]
+            .get_bulk::<{ lane::PACKETS[CLUSTER.index()] }>(objects)
+            .map_err(|cause| self.pair_missing(CLUSTER, cause))?;
         let headroom = self.tuning.room.header();
         out.extend(objects.iter().map(|object| {
             // SAFETY: written by `get_bulk`: an object of the packet zone, at rest, just handed out; the headroom is as in
             // `paired`. `extend` takes them all: room was made, and nothing here panics.
-            MbufChain::from_fresh(unsafe { Mbuf::paired(object.assume_init(), headroom) })
+            MbufChain::from_fresh(unsafe { Mbuf::paired(object.assume_init(), CLUSTER, true, headroom) })
         }));
         Ok(())
     }

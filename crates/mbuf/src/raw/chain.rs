@@ -95,7 +95,7 @@ impl<H: Head> Drop for MbufChain<H> {
     fn drop(&mut self) {
         // SAFETY: ours by invariant 1, and gone after this.
         unsafe {
-            if !(H::HEADER && mbuf::try_free(self.0)) {
+            if !(H::HEADER && self.is_single() && mbuf::try_free(self.0)) {
                 free_chain(self.0);
             }
         }
@@ -111,7 +111,7 @@ unsafe fn free_chain(first: NonNull<RawMbuf>) {
     // SAFETY: by this function's contract.
     unsafe {
         if first.as_ref().next.get().is_null() {
-            mbuf::free(first);
+            mbuf::free_rarer(first);
         } else {
             free_list(first.as_ptr());
         }

@@ -16,6 +16,7 @@ use core::ptr::{self, NonNull};
 use super::chain::{Bare, Chain, Head, Header, MbufChain, Packet};
 use super::mbuf::{self, Edit, RawMbuf, foreign};
 use super::run::{Run, Segs, SegsMut};
+use crate::config::Class;
 use crate::error::{AllocError, OpError};
 use crate::pool::{Pool, Shared};
 
@@ -329,7 +330,7 @@ pub fn get_header(pool: &Pool, bits: u8) -> Result<*mut CMbuf, AllocError> {
 #[inline(always)]
 pub fn get_pair(pool: &Pool, bits: u8) -> Result<*mut CMbuf, AllocError> {
     // SAFETY: no headroom.
-    let mbuf = unsafe { pool.shared().paired_behind(|| 0) }?;
+    let mbuf = unsafe { pool.shared().with_class_behind(Class::Cluster, true, || 0) }?;
     Ok(foreign::show(mbuf, bits).as_ptr().cast())
 }
 

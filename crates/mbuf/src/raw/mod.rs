@@ -23,11 +23,28 @@ pub use storage::StorageKind;
 
 /// The zone lanes of a pool's objects (`mbuf_zone::raw::LANES`).
 pub(crate) mod lane {
-    pub(crate) const PACKET: usize = 0;
-    pub(crate) const MBUF: usize = 1;
-    pub(crate) const CLUSTER: usize = 2;
-    pub(crate) const PAGE: usize = 3;
-    pub(crate) const JUMBO9: usize = 4;
-    pub(crate) const JUMBO16: usize = 5;
-    pub(crate) const EXTERNAL: usize = 6;
+    pub(crate) const MBUF: usize = 0;
+    pub(crate) const EXTERNAL: usize = 1;
+    /// By class.
+    pub(crate) const PACKETS: [usize; 4] = [2, 3, 4, 5];
+    /// By class.
+    pub(crate) const CLUSTERS: [usize; 4] = [6, 7, 8, 9];
 }
+
+/// Evaluates an expression with `LANE` what a table of [`lane`] says of a class: a constant in each arm, so that the
+/// class becomes control flow.
+macro_rules! in_lane {
+    ($lanes:ident[$class:expr], $do:expr) => {
+        in_lane!($lanes[$class], $do, Cluster, Page, Jumbo9, Jumbo16)
+    };
+    ($lanes:ident[$class:expr], $do:expr, $($name:ident),+) => {
+        match $class {
+            $(crate::config::Class::$name => {
+                const LANE: usize = crate::raw::lane::$lanes[crate::config::Class::$name.index()];
+                $do
+            })+
+        }
+    };
+}
+
+use in_lane;

@@ -16,7 +16,7 @@ use core::ptr::NonNull;
 use mbuf_zone::raw::{self, Head, Object};
 
 use super::count::ShareCount;
-use super::lane;
+use super::{in_lane, lane};
 use crate::config::Class;
 
 /// A buffer that several mbufs may share.
@@ -133,20 +133,15 @@ impl Drop for Home {
 /// `object` is a cluster of that class that nobody holds, with its count at one.
 pub(super) unsafe fn put_cluster(object: Object, class: Class) {
     // SAFETY: by this function's contract.
-    unsafe {
-        match class {
-            Class::Cluster => put_in::<{ lane::CLUSTER }>(object),
-            Class::Page => put_in::<{ lane::PAGE }>(object),
-            Class::Jumbo9 => put_in::<{ lane::JUMBO9 }>(object),
-            Class::Jumbo16 => put_in::<{ lane::JUMBO16 }>(object),
-        }
-    }
+    unsafe { in_lane!(CLUSTERS[class], put_in::<LANE>(object)) }
 }
 
+/// Gives an object back by the shortest path that there is.
+///
 /// # Safety
 /// As for [`raw::put`].
 #[inline]
-unsafe fn put_in<const LANE: usize>(object: Object) {
+pub(super) unsafe fn put_in<const LANE: usize>(object: Object) {
     // SAFETY: by this function's contract.
     unsafe {
         if !raw::try_put::<LANE>(object, object.as_ptr::<Head>().as_ref()) {

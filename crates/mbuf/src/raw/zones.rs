@@ -3,15 +3,17 @@
 //!
 //! ```text
 //!                    ┌────────── keg of mbufs (256 bytes) ─────────┐
-//!  mbuf zone ────────┤                                             ├──── packet zone: mbuf + 2 KiB cluster, parked
-//!                    └─────────────────────────────────────────────┘        │ init takes a cluster, fini gives it
-//!  cluster zones: 2 KiB ◀──────────────────────────────────────────────────┘
-//!                 4 KiB   9 KiB   16 KiB          descriptors of 32 bytes, each with a block of exactly its size
+//!  mbuf zone ────────┤                                             ├──── packet zones: mbuf + cluster, parked
+//!                    └─────────────────────────────────────────────┘       2 KiB  4 KiB  9 KiB  16 KiB
+//!                                                                            │ init takes a cluster, fini gives it
+//!                          descriptors of 32 bytes, each with a            ▼
+//!                          block of exactly its size ───── cluster zones: 2 KiB  4 KiB  9 KiB  16 KiB
 //!  external zone: records of external storage
 //! ```
 //!
-//! When mbufs or 2 KiB clusters run short, parked pairs are taken apart, a batch at a time. When the byte budget runs
-//! short, free buffers of all classes are given back.
+//! An mbuf with a cluster comes from the packet zone of its class, and the mbuf belongs to it for life. When mbufs or
+//! clusters run short, parked pairs are taken apart, a batch at a time. When the byte budget runs short, free buffers of
+//! all classes are given back.
 #![allow(unsafe_code)]
 
 use alloc::boxed::Box;
@@ -23,12 +25,12 @@ use core::ops::Range;
 use core::ptr::NonNull;
 
 use mbuf_zone::PageSource;
-use mbuf_zone::raw::{Cause, Hooks, Local, Mutex, Object, RawZone, Settings, Shape, Site};
+use mbuf_zone::raw::{Cause, Head, Hooks, Local, Mutex, Object, RawZone, Settings, Shape, Site};
 
-use super::lane;
 use super::mbuf::{self, Hold, Mbuf, RawMbuf};
 use super::storage::{External, Storage};
-use crate::config::{Class, MCLBYTES, MHLEN, MLEN};
+use super::{in_lane, lane};
+use crate::config::{Class, MHLEN, MLEN};
 use crate::error::{AllocCause, AllocError, OpError, Refused, Resource};
 use crate::pool::{Counters, Family, Faults, Tuning, Warner};
 
@@ -39,7 +41,8 @@ pub(crate) struct Shared {
     pub(crate) faults: Faults,
     observing: Mutex<()>,
     pub(crate) mbufs: RawZone,
-    pub(crate) packets: RawZone,
+    /// Mbufs with a cluster each, by class.
+    pub(crate) packets: [RawZone; 4],
     pub(crate) clusters: [RawZone; 4],
     pub(crate) external: RawZone,
     pub(crate) ops: Counters,
@@ -92,8 +95,8 @@ impl Pooled {
 #[derive(Clone, Copy)]
 enum Kind {
     Mbufs,
-    /// Mbufs with a 2 KiB cluster each.
-    Pairs,
+    /// Mbufs with a cluster each.
+    Pairs(Class),
     Clusters(Class),
     /// Records of external storage: made when they are handed out.
     Records,
@@ -109,11 +112,11 @@ unsafe impl Hooks for PoolHooks {
         match self.1 {
             // SAFETY: by the contract of this function.
             Kind::Mbufs => unsafe { mbuf::init(object, None) },
-            Kind::Pairs => {
-                let cluster = self.0.with(|shared| shared.spare_cluster()).flatten();
+            Kind::Pairs(class) => {
+                let cluster = self.0.with(|shared| shared.spare_cluster(class)).flatten();
                 let Some(cluster) = cluster else { return false };
                 // SAFETY: by the contract of this function; the cluster is fresh and given away.
-                unsafe { mbuf::init(object, Some(cluster)) };
+                unsafe { mbuf::init(object, Some((cluster, class))) };
             }
             Kind::Clusters(class) => {
                 // Never missing: the shape has blocks.
@@ -127,13 +130,13 @@ unsafe impl Hooks for PoolHooks {
     }
 
     fn is_plain(&self) -> bool {
-        !matches!(self.1, Kind::Pairs)
+        !matches!(self.1, Kind::Pairs(_))
     }
 
     unsafe fn fini(&self, object: Object) -> Option<Object> {
         match self.1 {
             // SAFETY: the mbuf is free; its cluster is nobody else's, with its count at one.
-            Kind::Pairs => unsafe { mbuf::fini(object) },
+            Kind::Pairs(_) => unsafe { mbuf::fini(object) },
             Kind::Mbufs | Kind::Clusters(_) | Kind::Records => None,
         }
     }
@@ -147,13 +150,13 @@ unsafe impl Hooks for PoolHooks {
             self.0.with(|shared| shared.faults.strikes(resource.into(), site)).unwrap_or(false)
         };
         let refused = match self.1 {
-            Kind::Mbufs | Kind::Pairs => strikes(Resource::Mbuf),
+            Kind::Mbufs | Kind::Pairs(_) => strikes(Resource::Mbuf),
             Kind::Clusters(class) => strikes(class.into()),
             Kind::Records => strikes(Resource::External),
         };
         match self.1 {
             _ if refused => Err(Cause::Refused),
-            Kind::Pairs if strikes(Class::Cluster.into()) => Err(Cause::PartRefused),
+            Kind::Pairs(class) if strikes(class.into()) => Err(Cause::PartRefused),
             _ => Ok(()),
         }
     }
@@ -163,9 +166,9 @@ unsafe impl Hooks for PoolHooks {
             let waiting = &shared.family.waiting;
             match self.1 {
                 Kind::Mbufs => waiting.mbuf_freed(),
-                Kind::Pairs => {
+                Kind::Pairs(class) => {
                     waiting.mbuf_freed();
-                    waiting.buffer_freed(Class::Cluster);
+                    waiting.buffer_freed(class);
                 }
                 Kind::Clusters(class) => waiting.buffer_freed(class),
                 Kind::Records => waiting.anything_freed(),
@@ -257,8 +260,11 @@ impl Shared {
                 }
                 Origin::Over(parent) => parent.mbufs.secondary(&settings(512), hooks),
             };
-            let parts = Some(clusters[Class::Cluster.index()].as_parts());
-            let packets = mbufs.secondary(&Settings { parts, ..settings(MCLBYTES) }, with_hooks(Kind::Pairs));
+            let packets = Class::ALL.map(|class| {
+                let parts = Some(clusters[class.index()].as_parts());
+                let settings = Settings { parts, ..settings(class.size()) };
+                mbufs.secondary(&settings, with_hooks(Kind::Pairs(class)))
+            });
             let hooks = with_hooks(Kind::Records);
             let external = match &origin {
                 Origin::New(_, source) => {
@@ -288,10 +294,6 @@ impl Shared {
         shared
     }
 
-    fn zones(&self) -> impl Iterator<Item = &RawZone> {
-        [&self.packets, &self.mbufs, &self.external].into_iter().chain(&self.clusters)
-    }
-
     /// Has the zones show what comes and goes, if anybody wants to see it.
     pub(crate) fn observe(&self) {
         let _one = self.observing.lock();
@@ -301,24 +303,23 @@ impl Shared {
 
     pub(crate) fn trim(&self) -> usize {
         // Pairs first: they give their clusters back.
-        let clusters = |shared: &Self| shared.clusters.iter().map(RawZone::trim).sum::<usize>();
-        self.packets.trim() + self.mbufs.trim() + clusters(self) + self.external.trim()
+        self.zones().map(RawZone::trim).sum()
     }
 
     /// Ends the zones; what is out stays usable and keeps the pool's memory until it comes back.
     pub(crate) fn close(&self) {
-        self.packets.close();
-        self.mbufs.close();
-        for zone in &self.clusters {
-            zone.close();
-        }
-        self.external.close();
+        self.zones().for_each(RawZone::close);
+    }
+
+    /// All zones, those whose objects have parts first.
+    fn zones(&self) -> impl Iterator<Item = &RawZone> {
+        self.packets.iter().chain([&self.mbufs]).chain(&self.clusters).chain([&self.external])
     }
 
     /// Whether this is the head of one of the pool's mbufs.
     #[cfg(feature = "ffi")]
     pub(crate) fn knows(&self, head: &mbuf_zone::raw::Head) -> bool {
-        self.packets.is_home_of(head) || self.mbufs.is_home_of(head)
+        self.home(head).is_some() || self.mbufs.is_home_of(head)
     }
 
     /// Where something is allocated, and its limit kept.
@@ -345,6 +346,13 @@ impl Shared {
         error
     }
 
+    /// An object of the mbuf zone.
+    #[inline(always)]
+    #[track_caller]
+    fn bare(&self) -> Result<Object, AllocError> {
+        self.mbufs.get_or::<{ lane::MBUF }, _>(|cause| self.dry(Resource::Mbuf, cause))
+    }
+
     /// An empty mbuf with inline storage, all of it tailroom.
     #[inline]
     #[track_caller]
@@ -360,22 +368,16 @@ impl Shared {
     #[track_caller]
     pub(crate) fn inline_behind(&self, headroom: usize, header: bool) -> Result<Mbuf, AllocError> {
         assert!(headroom <= if header { MHLEN } else { MLEN });
-        match self.mbufs.get::<{ lane::MBUF }>() {
-            // SAFETY: an object of the mbuf zone, at rest, just handed out; the headroom fits.
-            Ok(object) => Ok(unsafe { Mbuf::plain(object, header, headroom) }),
-            Err(cause) => Err(self.dry(Resource::Mbuf, cause)),
-        }
+        // SAFETY: an object of the mbuf zone, at rest, just handed out; the headroom fits.
+        self.bare().map(|object| unsafe { Mbuf::plain(object, header, headroom) })
     }
 
     /// An empty mbuf with inline storage behind the usual headroom (`m_get`, `m_gethdr`).
     #[inline(always)]
     #[track_caller]
     pub(crate) fn plain(&self, header: bool) -> Result<Mbuf, AllocError> {
-        match self.mbufs.get::<{ lane::MBUF }>() {
-            // SAFETY: an object of the mbuf zone, at rest, just handed out; the headroom fits (`Room`, invariant 2).
-            Ok(object) => Ok(unsafe { Mbuf::plain(object, header, self.tuning.room.link()) }),
-            Err(cause) => Err(self.dry(Resource::Mbuf, cause)),
-        }
+        // SAFETY: an object of the mbuf zone, at rest, just handed out; the headroom fits (`Room`, invariant 2).
+        self.bare().map(|object| unsafe { Mbuf::plain(object, header, self.tuning.room.link()) })
     }
 
     /// An mbuf that shows a part of another's window: shared storage, or a copy of inline data, which has to fit.
@@ -387,101 +389,86 @@ impl Shared {
         from: &impl Hold,
         part: Range<usize>,
     ) -> Result<Mbuf, OpError> {
-        match self.mbufs.get::<{ lane::MBUF }>() {
-            // SAFETY: an object of the mbuf zone, at rest, just handed out.
-            Ok(object) => unsafe { Mbuf::showing(object, header, from, part) },
-            Err(cause) => Err(self.dry(Resource::Mbuf, cause).into()),
-        }
+        // SAFETY: an object of the mbuf zone, at rest, just handed out.
+        unsafe { Mbuf::showing(self.bare()?, header, from, part) }
     }
 
     /// An empty mbuf with a packet header and a 2 KiB cluster (`m_getcl`).
     #[inline(always)]
     #[track_caller]
     pub(crate) fn paired(&self) -> Result<Mbuf, AllocError> {
+        self.with_class(Class::Cluster, true)
+    }
+
+    /// An empty mbuf with storage of a class, behind the usual headroom (`m_getjcl`).
+    #[inline(always)]
+    #[track_caller]
+    pub(crate) fn with_class(&self, class: Class, header: bool) -> Result<Mbuf, AllocError> {
         // SAFETY: the room has no more in front than fits (`Room`, invariant 1).
-        unsafe { self.paired_behind(|| self.tuning.room.header()) }
+        unsafe { self.with_class_behind(class, header, || self.tuning.room.header()) }
     }
 
     /// The same, with so many bytes in front.
     ///
     /// # Safety
-    /// These are at most [`MCLBYTES`].
+    /// These are at most the class's size.
     #[inline(always)]
     #[track_caller]
-    pub(super) unsafe fn paired_behind(&self, headroom: impl FnOnce() -> usize) -> Result<Mbuf, AllocError> {
-        match self.packets.get::<{ lane::PACKET }>() {
-            // SAFETY: an object of the packet zone, at rest, just handed out; the rest by this function's contract.
-            Ok(object) => Ok(unsafe { Mbuf::paired(object, headroom()) }),
-            Err(cause) => Err(self.pair_missing(cause)),
-        }
+    pub(super) unsafe fn with_class_behind(
+        &self,
+        class: Class,
+        header: bool,
+        headroom: impl FnOnce() -> usize,
+    ) -> Result<Mbuf, AllocError> {
+        let missing = |cause| self.pair_missing(class, cause);
+        let object = in_lane!(PACKETS[class], self.packets[class.index()].get_or::<LANE, _>(missing))?;
+        // SAFETY: an object of the class's packet zone, at rest, just handed out; the rest by this function's contract.
+        Ok(unsafe { Mbuf::paired(object, class, header, headroom()) })
     }
 
     /// Which half of a pair ran out.
     #[cold]
-    pub(crate) fn pair_missing(&self, cause: Cause) -> AllocError {
+    pub(crate) fn pair_missing(&self, class: Class, cause: Cause) -> AllocError {
+        let storage = Resource::Storage(class);
         match cause {
             Cause::Part => {
-                let zone = &self.clusters[Class::Cluster.index()];
+                let zone = self.zone(storage);
                 zone.deny();
-                self.dry(Resource::Storage(Class::Cluster), zone.obstacle())
+                self.dry(storage, zone.obstacle())
             }
             Cause::PartRefused => {
-                self.clusters[Class::Cluster.index()].deny();
-                self.dry(Resource::Storage(Class::Cluster), cause)
+                self.zone(storage).deny();
+                self.dry(storage, cause)
             }
+            // For mbufs or for buffers: the zone does not know what it is watched for.
+            Cause::Waiters => self.dry(storage, cause),
             cause => self.dry(Resource::Mbuf, cause),
         }
     }
 
-    /// A bare cluster, with its count at one.
-    #[inline]
-    #[track_caller]
-    fn cluster(&self, class: Class) -> Result<Object, AllocError> {
-        let zone = &self.clusters[class.index()];
-        let got = match class {
-            Class::Cluster => zone.get::<{ lane::CLUSTER }>(),
-            Class::Page => zone.get::<{ lane::PAGE }>(),
-            Class::Jumbo9 => zone.get::<{ lane::JUMBO9 }>(),
-            Class::Jumbo16 => zone.get::<{ lane::JUMBO16 }>(),
-        };
-        got.map_err(|cause| self.dry(Resource::Storage(class), cause))
+    /// A cluster, with its count at one, for an mbuf of a packet zone that has none, or has to give up its own.
+    pub(super) fn spare_cluster(&self, class: Class) -> Option<Object> {
+        in_lane!(CLUSTERS[class], self.clusters[class.index()].get_part::<LANE>())
     }
 
-    /// A 2 KiB cluster for an mbuf of the packet zone that has to give up its own.
-    pub(super) fn spare_cluster(&self) -> Option<Object> {
-        self.clusters[Class::Cluster.index()].get_part::<{ lane::CLUSTER }>()
+    /// Pairs of a class that are free, each with a cluster, which to the cluster zone is in use.
+    pub(crate) fn parked(&self, class: Class) -> usize {
+        let packets = self.packets[class.index()].stats();
+        packets.cached.saturating_sub(packets.bare)
     }
 
-    /// An empty mbuf with storage of a class (`m_getjcl`).
-    #[inline(always)]
-    #[track_caller]
-    pub(crate) fn with_class(&self, class: Class, header: bool) -> Result<Mbuf, AllocError> {
-        if class != Class::Cluster {
-            return self.attached(class, header);
-        }
-        let mut mbuf = self.paired()?;
-        mbuf.place(0);
-        if !header {
-            mbuf.take_header();
-        }
-        Ok(mbuf)
+    /// The class of the packet zone that an mbuf of this pool belongs to; `None`: it is of the mbuf zone.
+    pub(super) fn home(&self, head: &Head) -> Option<Class> {
+        Class::ALL.into_iter().find(|class| self.packets[class.index()].is_home_of(head))
     }
 
     /// A cluster for an mbuf that has no storage.
     #[cfg(feature = "ffi")]
-    pub(crate) fn bare_cluster(&self, class: Class) -> Result<BareCluster, AllocError> {
-        self.cluster(class).map(|cluster| BareCluster(cluster, class))
-    }
-
-    /// An mbuf, and storage of a class for it.
-    #[inline]
     #[track_caller]
-    fn attached(&self, class: Class, header: bool) -> Result<Mbuf, AllocError> {
-        let mut mbuf = self.inline(header)?;
-        let cluster = self.cluster(class)?;
-        // SAFETY: a cluster of that class, just handed out.
-        unsafe { mbuf.attach(cluster, class) };
-        Ok(mbuf)
+    pub(crate) fn bare_cluster(&self, class: Class) -> Result<BareCluster, AllocError> {
+        let zone = &self.clusters[class.index()];
+        let missing = |cause| self.dry(Resource::Storage(class), cause);
+        in_lane!(CLUSTERS[class], zone.get_or::<LANE, _>(missing)).map(|cluster| BareCluster(cluster, class))
     }
 
     /// An mbuf with a packet header over memory of the user's.
@@ -549,27 +536,23 @@ pub(crate) struct LocalZones {
 
 impl LocalZones {
     pub(crate) fn new(shared: &Shared) -> Self {
-        LocalZones { packets: shared.packets.local(), mbufs: shared.mbufs.local() }
+        LocalZones { packets: shared.packets[Class::Cluster.index()].local(), mbufs: shared.mbufs.local() }
     }
 
     #[inline]
     #[track_caller]
     pub(crate) fn paired(&mut self, shared: &Shared) -> Result<Mbuf, AllocError> {
-        match self.packets.get() {
-            // SAFETY: an object of the packet zone, at rest, just handed out.
-            Ok(object) => Ok(unsafe { Mbuf::paired(object, shared.tuning.room.header()) }),
-            Err(cause) => Err(shared.pair_missing(cause)),
-        }
+        let object = self.packets.get_or(|cause| shared.pair_missing(Class::Cluster, cause))?;
+        // SAFETY: as in `Shared::with_class`.
+        Ok(unsafe { Mbuf::paired(object, Class::Cluster, true, shared.tuning.room.header()) })
     }
 
     #[inline]
     #[track_caller]
     pub(crate) fn plain(&mut self, shared: &Shared) -> Result<Mbuf, AllocError> {
-        match self.mbufs.get() {
-            // SAFETY: as in `Shared::plain`.
-            Ok(object) => Ok(unsafe { Mbuf::plain(object, true, shared.tuning.room.link()) }),
-            Err(cause) => Err(shared.dry(Resource::Mbuf, cause)),
-        }
+        let object = self.mbufs.get_or(|cause| shared.dry(Resource::Mbuf, cause))?;
+        // SAFETY: as in `Shared::plain`.
+        Ok(unsafe { Mbuf::plain(object, true, shared.tuning.room.link()) })
     }
 
     /// Frees an mbuf into these caches if it is a simple one of their zones, otherwise wherever it belongs.

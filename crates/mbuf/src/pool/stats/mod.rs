@@ -133,14 +133,14 @@ pub struct TagStats {
 pub struct PoolStats {
     /// The pool's name.
     pub name: String,
-    /// All mbufs, those of parked pairs among the cached ones.
+    /// All mbufs, those that are parked with a cluster among the cached ones.
     pub mbufs: ClassStats,
     /// Mbufs with a 2 KiB cluster from the packet zone. Memory is taken for the halves, and limits are theirs: `total` is
     /// the pairs that there are, `limit` the lower one.
     pub packets: ClassStats,
     /// 2 KiB clusters, those of parked pairs among the cached ones.
     pub clusters: ClassStats,
-    /// 4 KiB clusters.
+    /// 4 KiB clusters, parked ones among the cached, as those of the other classes.
     pub jumbo_page: ClassStats,
     /// 9 KiB clusters.
     pub jumbo_9k: ClassStats,
@@ -265,45 +265,53 @@ fn class(size: usize, family: &[&Shared], zone: impl Fn(&Shared) -> &RawZone) ->
     sum
 }
 
+/// The pairs of a class, and its clusters; the mbufs get their share.
+fn pairs(c: Class, family: &[&Shared], mbufs: &mut ClassStats) -> (ClassStats, ClassStats) {
+    let mut pairs = class(MSIZE + c.size(), family, |shared| &shared.packets[c.index()]);
+    let mut clusters = class(c.size(), family, |shared| &shared.clusters[c.index()]);
+    // Slots that wait for a cluster are free mbufs, and no pairs.
+    mbufs.cached += pairs.cached;
+    pairs.cached = family.iter().map(|shared| shared.parked(c)).sum();
+    mbufs.current += pairs.current;
+    mbufs.reserved += pairs.reserved;
+    mbufs.allocations += pairs.allocations;
+    // To the cluster zone a parked cluster is in use; to us it is free.
+    clusters.current = clusters.current.saturating_sub(pairs.cached);
+    clusters.cached += pairs.cached;
+    // They are handed out in pairs only; the cluster zone counts those that pairs were made of.
+    clusters.allocations = pairs.allocations;
+    clusters.waited = family.first().map(|shared| shared.family.waiting.waited_buffers(c));
+    // The keg of the pairs is the mbufs'.
+    pairs.total = pairs.current + pairs.cached;
+    pairs.limit = mbufs.limit.into_iter().chain(clusters.limit).min();
+    pairs.peak = None;
+    (pairs, clusters)
+}
+
 pub(super) fn snapshot(shared: &Shared) -> PoolStats {
     // Those of a pool include those of its reservations.
     let members = if shared.is_root { shared.family.members() } else { Vec::new() };
     let others = members.iter().map(|member| &**member).filter(|member| !core::ptr::eq(*member, shared));
     let family: Vec<&Shared> = [shared].into_iter().chain(others).collect();
     let waiting = &shared.family.waiting;
-    let mut packets = class(MSIZE + Class::Cluster.size(), &family, |shared| &shared.packets);
     let mut mbufs = class(MSIZE, &family, |shared| &shared.mbufs);
-    mbufs.current += packets.current;
-    // Slots that wait for a cluster are free mbufs, and no pairs.
-    let bare: usize = family.iter().map(|shared| shared.packets.stats().bare).sum();
-    packets.cached = packets.cached.saturating_sub(bare);
-    mbufs.cached += packets.cached + bare;
-    mbufs.reserved += packets.reserved;
-    mbufs.allocations += packets.allocations;
     mbufs.waited = Some(waiting.waited_mbufs());
-    let cluster = |c: Class| ClassStats {
-        waited: Some(waiting.waited_buffers(c)),
-        ..class(c.size(), &family, |shared| &shared.clusters[c.index()])
-    };
-    let mut clusters = cluster(Class::Cluster);
-    // To the cluster zone a parked cluster is in use; to us it is free.
-    clusters.current = clusters.current.saturating_sub(packets.cached);
-    clusters.cached += packets.cached;
-    // They are handed out in pairs only; the cluster zone counts those that pairs were made of.
-    clusters.allocations = packets.allocations;
-    // Their keg is the mbufs'.
-    packets.total = packets.current + packets.cached;
-    packets.limit = mbufs.limit.into_iter().chain(clusters.limit).min();
-    packets.peak = None;
+    let [(packets, clusters), (pages, jumbo_page), (nines, jumbo_9k), (sixteens, jumbo_16k)] =
+        Class::ALL.map(|c| pairs(c, &family, &mut mbufs));
+    // Packets of 2 KiB have figures of their own; what the others lacked is what they are counted with.
+    for (pairs, clusters) in [(pages, jumbo_page), (nines, jumbo_9k), (sixteens, jumbo_16k)] {
+        mbufs.denied += pairs.denied.saturating_sub(clusters.denied);
+        mbufs.reclaimed += pairs.reclaimed;
+    }
     let counters: Vec<&Counters> = family.iter().map(|shared| &shared.ops).collect();
     PoolStats {
         name: shared.name.clone(),
         mbufs,
         packets,
         clusters,
-        jumbo_page: cluster(Class::Page),
-        jumbo_9k: cluster(Class::Jumbo9),
-        jumbo_16k: cluster(Class::Jumbo16),
+        jumbo_page,
+        jumbo_9k,
+        jumbo_16k,
         external: class(0, &family, |shared| &shared.external),
         types: TypeStats::of(&counters, mbufs.current),
         tags: TagStats {

@@ -506,7 +506,7 @@ pub(in crate::raw) unsafe fn try_free(place: NonNull<RawMbuf>) -> Option<*mut Ra
     // SAFETY: ours. Who is in the lane is one of its zone, unmarked: at rest but for its window.
     let done = unsafe {
         if flags & flag::PAIRED != 0 {
-            try_put::<{ lane::PACKET }>(object, &raw.head)
+            try_put::<{ lane::PACKETS[Class::Cluster.index()] }>(object, &raw.head)
         } else {
             flags & flag::EXT == 0 && try_put::<{ lane::MBUF }>(object, &raw.head)
         }

@@ -6,11 +6,11 @@ use core::ptr::{self, NonNull};
 
 use mbuf_zone::raw::{self, Head, Object};
 
-use super::{CLUSTER_BITS, Edit, RawMbuf, TYPE_DATA, flag};
+use super::{Edit, RawMbuf, TYPE_DATA, flag, kind_bits};
 use crate::config::Class;
 use crate::meta::MbufType;
-use crate::raw::lane;
 use crate::raw::storage::{self, Storage, StorageKind};
+use crate::raw::{in_lane, lane};
 
 /// A hold on storage, let go when this is dropped.
 ///
@@ -34,14 +34,54 @@ impl Drop for Released {
 /// The mbuf is nobody else's, linked to nothing, and never used again.
 #[inline(always)]
 pub(in crate::raw) unsafe fn free(mbuf: NonNull<RawMbuf>) {
+    // SAFETY: by this function's contract.
+    unsafe {
+        if !try_free(mbuf) {
+            free_rarer(mbuf);
+        }
+    }
+}
+
+/// Frees a simple mbuf, or one with a 2 KiB cluster, by the shortest path, or returns false and has done nothing.
+///
+/// # Safety
+/// As for [`free`]; on false the mbuf is still the caller's.
+#[inline(always)]
+pub(in crate::raw) unsafe fn try_free(mbuf: NonNull<RawMbuf>) -> bool {
+    // SAFETY: ours. Unmarked, it is at rest but for the window. A mark, or other zones than those that this thread used
+    // last, match no lane.
+    unsafe {
+        let raw = mbuf.as_ref();
+        let object = Object::new(mbuf.cast());
+        raw.note_free();
+        let head = &raw.head;
+        raw::try_put::<{ lane::PACKETS[Class::Cluster.index()] }>(object, head)
+            || raw::try_put::<{ lane::MBUF }>(object, head)
+    }
+}
+
+/// Frees what [`try_free`] does not.
+///
+/// # Safety
+/// As for [`free`].
+#[inline(never)]
+pub(in crate::raw) unsafe fn free_rarer(mbuf: NonNull<RawMbuf>) {
     // SAFETY: ours. Unmarked, it is at rest but for the window.
     unsafe {
         let raw = mbuf.as_ref();
+        let object = Object::new(mbuf.cast());
         raw.note_free();
         if raw.head.is_marked() {
             free_marked(mbuf);
+        } else if raw::try_put::<{ lane::PACKETS[Class::Page.index()] }>(object, &raw.head)
+            || raw::try_put::<{ lane::PACKETS[Class::Jumbo9.index()] }>(object, &raw.head)
+            || raw::try_put::<{ lane::PACKETS[Class::Jumbo16.index()] }>(object, &raw.head)
+        {
+        } else if let StorageKind::Cluster(class) = raw.kind() {
+            // What it holds is what it rests with.
+            put_paired(object, class);
         } else {
-            put(Object::new(mbuf.cast()), raw.has(flag::PAIRED));
+            raw::put::<{ lane::MBUF }>(object);
         }
     }
 }
@@ -66,28 +106,9 @@ pub(in crate::raw) unsafe fn as_object<'a>(mbuf: NonNull<RawMbuf>) -> (Object, &
     (Object::new(mbuf.cast()), unsafe { &(*mbuf.as_ptr()).head })
 }
 
-/// Frees a single, simple mbuf by the shortest path, or returns false and has done nothing.
-///
-/// # Safety
-/// On true the mbuf, which must be nobody else's, is gone.
-#[inline(always)]
-pub(in crate::raw) unsafe fn try_free(mbuf: NonNull<RawMbuf>) -> bool {
-    // SAFETY: ours; unmarked and unlinked it is at rest but for the window. A mark, or other zones than this thread's
-    // last packet zone and last mbuf zone, match no lane.
-    unsafe {
-        let raw = mbuf.as_ref();
-        let object = Object::new(mbuf.cast());
-        if !raw.next.get().is_null() {
-            return false;
-        }
-        raw.note_free();
-        raw::try_put::<{ lane::PACKET }>(object, &raw.head)
-            || raw::try_put::<{ lane::MBUF }>(object, &raw.head)
-    }
-}
-
 /// # Safety
 /// As for [`free`]; the mbuf is marked.
+#[inline(never)]
 unsafe fn free_marked(mbuf: NonNull<RawMbuf>) {
     // SAFETY: ours.
     let raw = unsafe { mbuf.as_ref() };
@@ -132,30 +153,31 @@ unsafe fn free_untagged(mbuf: NonNull<RawMbuf>) {
     // Let go of when the mbuf is home: the storage's owner may run the user's code.
     let _storage = Released(storage, kind);
     // SAFETY: at rest: without storage.
-    unsafe { put(object, false) };
+    unsafe { put_plain(object) };
 }
 
-/// Frees a marked mbuf of the packet zone: with its cluster if it holds one alone, or with another one if there is one.
+/// Frees a marked mbuf of a packet zone: with its cluster if it holds one alone, or with another one if there is one.
 ///
 /// # Safety
 /// As for [`free`]. The storage is the mbuf's, of that kind.
 #[inline(never)]
 unsafe fn free_paired(raw: &RawMbuf, object: Object, storage: Option<NonNull<Storage>>, kind: StorageKind) {
-    if let Some(storage) = storage
-        && kind == StorageKind::Cluster(Class::Cluster)
+    raw.head.unmark();
+    let shared = raw.shared();
+    if let (Some(storage), StorageKind::Cluster(class)) = (storage, kind)
         // SAFETY: held by invariant 3.
         && unsafe { storage.as_ref() }.refs.is_unique()
+        && shared.packets[class.index()].owns(&raw.head)
     {
-        raw.head.unmark();
-        // SAFETY: at rest but for the window: it holds a 2 KiB cluster alone.
-        return unsafe { put(object, true) };
+        // SAFETY: at rest but for the window: it holds a cluster of its zone's class alone.
+        return unsafe { put_paired(object, class) };
     }
     raw.storage.set(ptr::null_mut());
-    raw.head.unmark();
     let _storage = Released(storage, kind);
     let bare = Bare(object);
+    let Some(class) = shared.home(&raw.head) else { return };
     // May panic, if the page source does.
-    let Some(cluster) = raw.shared().spare_cluster() else { return };
+    let Some(cluster) = shared.spare_cluster(class) else { return };
     mem::forget(bare);
     // SAFETY: a cluster that is ours alone; with it the mbuf is at rest.
     unsafe {
@@ -163,14 +185,14 @@ unsafe fn free_paired(raw: &RawMbuf, object: Object, storage: Option<NonNull<Sto
         raw.storage.set(storage.as_ptr());
         raw.buf.set((*storage.as_ptr()).buf);
         raw.cap.set((*storage.as_ptr()).size);
-        raw.flags.set(CLUSTER_BITS);
+        raw.flags.set(kind_bits(StorageKind::Cluster(class)));
         raw.publish();
         raw.note_free();
-        put(object, true);
+        put_paired(object, class);
     }
 }
 
-/// An mbuf of the packet zone that has no cluster, and so is no object of that zone: it goes back to the keg, where
+/// An mbuf of a packet zone that has no cluster, and so is no object of that zone: it goes back to the keg, where
 /// the mbuf zone finds it.
 struct Bare(Object);
 
@@ -182,27 +204,26 @@ impl Drop for Bare {
 }
 
 /// # Safety
-/// The mbuf is at rest but for its window, and given away.
+/// The mbuf is one of the mbuf zone, at rest but for its window, and given away.
 #[inline]
-pub(super) unsafe fn put(object: Object, paired: bool) {
-    // SAFETY: by this function's contract; the object's head is live until it is given away.
-    unsafe {
-        let head = object.as_ptr::<Head>().as_ref();
-        if paired {
-            if !raw::try_put::<{ lane::PACKET }>(object, head) {
-                raw::put::<{ lane::PACKET }>(object);
-            }
-        } else if !raw::try_put::<{ lane::MBUF }>(object, head) {
-            raw::put::<{ lane::MBUF }>(object);
-        }
-    }
+pub(super) unsafe fn put_plain(object: Object) {
+    // SAFETY: by this function's contract.
+    unsafe { storage::put_in::<{ lane::MBUF }>(object) };
 }
 
-/// Brings a slot of the mbuf keg to rest, for the mbuf zone or (with a cluster) for the packet zone.
+/// # Safety
+/// The mbuf is one of the packet zone of that class, at rest but for its window, and given away.
+#[inline]
+unsafe fn put_paired(object: Object, class: Class) {
+    // SAFETY: by this function's contract.
+    unsafe { in_lane!(PACKETS[class], storage::put_in::<LANE>(object)) };
+}
+
+/// Brings a slot of the mbuf keg to rest, for the mbuf zone or (with a cluster) for the packet zone of its class.
 ///
 /// # Safety
-/// The slot is out of the keg and nobody else's; it is zeroed or was an mbuf. The cluster is given to it.
-pub(in crate::raw) unsafe fn init(object: Object, cluster: Option<Object>) {
+/// The slot is out of the keg and nobody else's; it is zeroed or was an mbuf. The cluster, of that class, is given to it.
+pub(in crate::raw) unsafe fn init(object: Object, cluster: Option<(Object, Class)>) {
     let raw = object.as_ptr::<RawMbuf>();
     // SAFETY: ours; all zero bytes are an mbuf without storage.
     unsafe {
@@ -211,19 +232,20 @@ pub(in crate::raw) unsafe fn init(object: Object, cluster: Option<Object>) {
         raw.next_packet.set(ptr::null_mut());
         raw.flags.set(0);
         raw.len.set(0);
-        let storage = cluster.map_or(ptr::null_mut(), |c| c.as_ptr::<Storage>().as_ptr());
-        raw.storage.set(storage);
-        if let Some(storage) = storage.as_ref() {
-            raw.buf.set(storage.buf);
-            raw.cap.set(storage.size);
-            raw.flags.set(CLUSTER_BITS);
+        raw.storage.set(ptr::null_mut());
+        if let Some((cluster, class)) = cluster {
+            let storage = cluster.as_ptr::<Storage>();
+            raw.storage.set(storage.as_ptr());
+            raw.buf.set((*storage.as_ptr()).buf);
+            raw.cap.set((*storage.as_ptr()).size);
+            raw.flags.set(kind_bits(StorageKind::Cluster(class)));
             raw.publish();
         }
         raw.note_free();
     }
 }
 
-/// Takes the cluster of a free mbuf of the packet zone, if it has one.
+/// Takes the cluster of a free mbuf of a packet zone, if it has one.
 ///
 /// # Safety
 /// The mbuf is free and nobody else's.

@@ -17,7 +17,8 @@
 //! # At rest
 //!
 //! A free mbuf keeps what the next user would otherwise have to set: links null, no mark; one of the mbuf zone has
-//! no storage; one of the packet zone has a 2 KiB cluster that it alone holds, with `buf` and `cap` set for it.
+//! no storage; one of a packet zone has a cluster of that zone's class, which it alone holds, with `buf` and `cap` set
+//! for it.
 //! The packet header is not cleared on allocation, nor written as long as the packet is one mbuf that says nothing but its
 //! bytes: the flag `FRESH` stands for it.
 #![allow(unsafe_code)]
@@ -40,13 +41,13 @@ use mbuf_zone::raw::Head;
 
 use super::storage::{Storage, StorageKind};
 use super::zones::Shared;
-use crate::config::{Class, HEADER_OFFSET, MHLEN, MLEN, MSIZE, PLAIN_OFFSET};
+use crate::config::{HEADER_OFFSET, MHLEN, MLEN, MSIZE, PLAIN_OFFSET};
 use crate::meta::{MbufType, Meta};
 use crate::tag::TagList;
 
 pub(crate) use edit::Edit;
 pub(crate) use free::Released;
-pub(super) use free::{as_object, fini, free, init, try_free};
+pub(super) use free::{as_object, fini, free, free_rarer, init, try_free};
 pub(crate) use hold::{Hold, Sole};
 pub(crate) use owned::Mbuf;
 
@@ -96,7 +97,7 @@ pub(crate) mod flag {
     pub(crate) const FRESH: u32 = 1 << 6;
     /// This holder may write behind its window even while the storage is shared.
     pub(crate) const TAIL_OWNER: u32 = 1 << 7;
-    /// The mbuf belongs to the packet zone, for life.
+    /// The mbuf belongs to a packet zone, for life.
     pub(crate) const PAIRED: u32 = 1 << 8;
     /// The mbuf is free. Kept for C, which may name it all the same.
     #[cfg(feature = "ffi")]
@@ -265,8 +266,11 @@ impl RawMbuf {
     /// Whether the mbuf is of the type and with the kind of storage that it rests with, and has no tags: then it needs a
     /// mark only while its storage is shared.
     fn is_plain(&self) -> bool {
-        let told = self.flags.get() & (flag::PAIRED | flag::KIND_MASK | flag::TYPE_MASK);
-        let rests = told == TYPE_DATA || told == flag::PAIRED | CLUSTER_BITS | TYPE_DATA;
+        let rests = match self.kind() {
+            StorageKind::Inline => !self.has(flag::PAIRED),
+            StorageKind::Cluster(class) => self.shared().home(&self.head) == Some(class),
+            StorageKind::External => false,
+        } && self.flags.get() & flag::TYPE_MASK == TYPE_DATA;
         rests && !(self.has(flag::PKTHDR) && self.header().tags.is_some())
     }
 
@@ -397,9 +401,9 @@ impl RawMbuf {
                 if storage.refs.get() == 0 {
                     return Some("the storage is held and has no holders");
                 }
-                let rests_here = self.has(flag::PAIRED) && kind == StorageKind::Cluster(Class::Cluster);
-                let at_rest = rests_here && storage.refs.get() == 1;
-                if !at_rest && !self.head.is_marked() {
+                // An unmarked one is of the packet zone whose class it shows.
+                let rests_here = || self.shared().home(&self.head).map(StorageKind::Cluster) == Some(kind);
+                if !(self.head.is_marked() || storage.refs.get() == 1 && rests_here()) {
                     return Some("the mbuf would be freed as if its storage were its own");
                 }
             }
@@ -429,7 +433,6 @@ impl RawMbuf {
 }
 
 const TYPE_DATA: u32 = MbufType::Data as u32;
-const CLUSTER_BITS: u32 = kind_bits(StorageKind::Cluster(Class::Cluster));
 
 /// A kind in `flags`.
 const fn kind_bits(kind: StorageKind) -> u32 {

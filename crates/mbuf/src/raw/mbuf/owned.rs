@@ -7,8 +7,8 @@ use core::ptr::{self, NonNull};
 
 use mbuf_zone::raw::Object;
 
-use super::free::{Released, free_unlinked, put};
-use super::{CLUSTER_BITS, Edit, Hold, PacketHeader, RawMbuf, TYPE_DATA, flag, kind_bits};
+use super::free::{Released, free_unlinked, put_plain};
+use super::{Edit, Hold, PacketHeader, RawMbuf, TYPE_DATA, flag, kind_bits};
 use crate::config::{Class, HEADER_OFFSET, MHLEN, MLEN, MSIZE, PLAIN_OFFSET};
 use crate::error::OpError;
 use crate::raw::storage::{self, Storage, StorageKind};
@@ -89,21 +89,23 @@ impl Mbuf {
         Mbuf(mbuf)
     }
 
-    /// An empty packet mbuf with its cluster, `headroom` bytes in front.
+    /// An empty mbuf with its cluster, `headroom` bytes in front.
     ///
     /// # Safety
-    /// The object is one of the pool's packet zone, at rest, and nobody else's. `headroom` is at most 2048.
+    /// The object is one of the pool's packet zone of that class, at rest, and nobody else's. `headroom` is at most the
+    /// class's size.
     #[inline(always)]
-    pub(in crate::raw) unsafe fn paired(object: Object, headroom: usize) -> Self {
-        const FLAGS: u32 =
-            flag::PKTHDR | flag::FRESH | flag::TAIL_OWNER | flag::PAIRED | TYPE_DATA | CLUSTER_BITS;
+    pub(in crate::raw) unsafe fn paired(object: Object, class: Class, header: bool, headroom: usize) -> Self {
+        debug_assert!(headroom <= class.size());
+        let header = if header { flag::PKTHDR } else { 0 };
+        let kind = kind_bits(StorageKind::Cluster(class));
         let mbuf = object.as_ptr::<RawMbuf>();
-        // SAFETY: ours, and at rest, so `buf` is that of a 2 KiB cluster.
+        // SAFETY: ours, and at rest, so `buf` is that of a cluster of the class.
         unsafe {
             let raw = mbuf.as_ref();
             raw.data.set(raw.buf.get().add(headroom));
             raw.len.set(0);
-            raw.flags.set(FLAGS);
+            raw.flags.set(header | flag::FRESH | flag::TAIL_OWNER | flag::PAIRED | TYPE_DATA | kind);
         }
         Mbuf(mbuf)
     }
@@ -112,7 +114,7 @@ impl Mbuf {
     ///
     /// # Safety
     /// `cluster` is an object of the zone of that class, its count at one, that nobody else has.
-    #[inline]
+    #[cfg(feature = "ffi")]
     pub(in crate::raw) unsafe fn attach(&mut self, cluster: Object, class: Class) {
         // SAFETY: by this function's contract a storage of that class, given to us.
         unsafe { self.hold(cluster.as_ptr(), StorageKind::Cluster(class)) };
@@ -195,7 +197,7 @@ impl Mbuf {
         }
         if !from.acquire() {
             // SAFETY: an object of the mbuf zone that was not used.
-            unsafe { put(object, false) };
+            unsafe { put_plain(object) };
             return Err(OpError::TooManySharers);
         }
         from.head.mark();

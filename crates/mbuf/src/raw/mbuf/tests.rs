@@ -1,7 +1,7 @@
 //! Breaks mbufs on purpose, to see that `check` finds it.
 
 use super::*;
-use crate::{Chain, Corruption, OpError, Packet, Pool, Tag};
+use crate::{Chain, Class, Corruption, OpError, Packet, Pool, Tag};
 
 /// A packet of three segments: a cluster, a shared cluster, inline data.
 fn packet(pool: &Pool) -> Packet {
@@ -52,7 +52,8 @@ fn a_wrong_kind_of_storage_is_found() {
     let inline = |seg: &RawMbuf| seg.flags.replace(seg.flags.get() & !flag::KIND_MASK);
     let found = broken(1, inline, |seg, old| seg.flags.set(old));
     assert_eq!(fault(found), (1, "the kind of storage and the storage disagree"));
-    let cluster = |seg: &RawMbuf| seg.flags.replace(seg.flags.get() | CLUSTER_BITS);
+    let bits = StorageKind::Cluster(Class::Cluster).bits() << flag::KIND_SHIFT;
+    let cluster = |seg: &RawMbuf| seg.flags.replace(seg.flags.get() | bits);
     let found = broken(2, cluster, |seg, old| seg.flags.set(old));
     assert_eq!(fault(found), (2, "the kind of storage and the storage disagree"));
 }
