@@ -49,6 +49,17 @@
 //! statistics, secrets, comments).
 
 #![forbid(unsafe_code)]
+// Files are hostile: nothing here may panic, whatever they say.
+#![warn(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::todo,
+    clippy::unimplemented,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
 
 mod error;
 mod interface;

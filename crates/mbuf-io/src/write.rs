@@ -106,12 +106,12 @@ impl<W: Write> PcapngWriter<W> {
         for (place, field) in header.chunks_exact_mut(4).zip(fields) {
             place.copy_from_slice(&field.to_le_bytes());
         }
-        let mut trailer = [0; 7];
-        trailer[3..].copy_from_slice(&total.to_le_bytes());
-        let trailer = &trailer[3 - padding as usize..];
+        let zeros = [0; 3];
+        let padding = zeros.get(..padding as usize).unwrap_or(&zeros);
+        let length = total.to_le_bytes();
 
-        let slices =
-            iter::once(IoSlice::new(&header)).chain(packet.io_slices()).chain([IoSlice::new(trailer)]);
+        let trailer = [IoSlice::new(padding), IoSlice::new(&length)];
+        let slices = iter::once(IoSlice::new(&header)).chain(packet.io_slices()).chain(trailer);
         write_slices(&mut self.writer, slices)?;
         Ok(())
     }
@@ -199,15 +199,16 @@ fn write_slices<'a, W: Write>(
 ) -> io::Result<()> {
     let mut batch = [IoSlice::new(&[]); SLICES];
     loop {
-        let mut count = 0;
+        batch.fill(IoSlice::new(&[]));
+        let mut any = false;
         for (place, slice) in batch.iter_mut().zip(&mut slices) {
             *place = slice;
-            count += 1;
+            any = true;
         }
-        if count == 0 {
+        if !any {
             return Ok(());
         }
-        write_all_vectored(writer, &mut batch[..count])?;
+        write_all_vectored(writer, &mut batch)?;
     }
 }
 

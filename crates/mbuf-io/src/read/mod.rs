@@ -125,10 +125,11 @@ struct Record {
 /// Recognises the format and reads the file header.
 fn open<R: Read>(source: &mut Source<R>, interfaces: &mut Vec<Interface>) -> Result<Format, Damage> {
     source.start_record();
-    let magic = match source.append(4)? {
-        0 => return Err(Damage::Empty),
-        4 => [source.bytes()[0], source.bytes()[1], source.bytes()[2], source.bytes()[3]],
-        found => return Err(Damage::Truncated { part: "the file header", expected: 24, found }),
+    let found = source.append(4)?;
+    let magic = match source.bytes().first_chunk() {
+        Some(&magic) => magic,
+        None if found == 0 => return Err(Damage::Empty),
+        None => return Err(Damage::Truncated { part: "the file header", expected: 24, found }),
     };
     if let Some(format) = compression(magic) {
         return Err(Damage::Compressed { format });

@@ -37,13 +37,9 @@ impl Pcap {
 
         // The library does not know the big-endian "modified" magic: its header reads like the standard one.
         let mut bytes = source.bytes().to_vec();
-        if modified {
+        if modified && let Some(magic) = bytes.first_chunk_mut() {
             let standard: u32 = 0xa1b2_c3d4;
-            bytes[..4].copy_from_slice(&if big_endian {
-                standard.to_be_bytes()
-            } else {
-                standard.to_le_bytes()
-            });
+            *magic = if big_endian { standard.to_be_bytes() } else { standard.to_le_bytes() };
         }
         let Ok((_, header)) = pcap_parser::parse_pcap_header(&bytes) else {
             return Err(Damage::NotACapture { magic });

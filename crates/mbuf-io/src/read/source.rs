@@ -87,8 +87,9 @@ impl<R: Read> Source<R> {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Damage::Read(error)),
             };
-            let count = usize::try_from(left).unwrap_or(usize::MAX).min(available.len());
-            take(&mut self.record, &available[..count]);
+            let now = available.get(..usize::try_from(left).unwrap_or(usize::MAX)).unwrap_or(available);
+            let count = now.len();
+            take(&mut self.record, now);
             self.reader.consume(count);
             left -= count as u64;
             self.position += count as u64;
