@@ -11,6 +11,7 @@
 #ifndef MBUF_H
 #define MBUF_H
 
+#include <errno.h>
 #include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -273,6 +274,223 @@ void m_demote(struct mbuf *m, int all, int flags);
 void m_demote_pkthdr(struct mbuf *m);
 void m_move_pkthdr(struct mbuf *to, struct mbuf *from);
 int m_dup_pkthdr(struct mbuf *to, const struct mbuf *from, int how);
+
+/* Scattered memory. */
+#ifndef MBUF_NO_UIO
+enum uio_rw { UIO_READ, UIO_WRITE };
+enum uio_seg { UIO_USERSPACE, UIO_SYSSPACE, UIO_NOCOPY };
+struct uio {
+	struct iovec *uio_iov;
+	int uio_iovcnt;
+	int64_t uio_offset;
+	ssize_t uio_resid;
+	enum uio_seg uio_segflg;
+	enum uio_rw uio_rw;
+	void *uio_td;
+};
+#else
+struct uio;
+#endif
+struct mbuf *m_uiotombuf(struct uio *uio, int how, int len, int align, int flags);
+struct mbuf *m_uiomove(struct uio *uio);
+int m_mbuftouio(struct uio *uio, const struct mbuf *m, int len);
+
+/* Tags: records of C's that go with a packet's header. Their data follow them. */
+struct m_tag {
+	struct {
+		struct m_tag *sle_next;
+	} m_tag_link;
+	uint16_t m_tag_id;
+	uint16_t m_tag_len;
+	uint32_t m_tag_cookie;
+	void (*m_tag_free)(struct m_tag *);
+};
+#define MTAG_ABI_COMPAT 0
+#define MTAG_PERSISTENT 0x800
+struct m_tag *m_tag_alloc(uint32_t cookie, int type, int len, int how);
+void m_tag_free(struct m_tag *t);
+void m_tag_free_default(struct m_tag *t);
+struct m_tag *m_tag_copy(struct m_tag *t, int how);
+int m_tag_copy_chain(struct mbuf *to, const struct mbuf *from, int how);
+void m_tag_prepend(struct mbuf *m, struct m_tag *t);
+void m_tag_unlink(struct mbuf *m, struct m_tag *t);
+void m_tag_delete(struct mbuf *m, struct m_tag *t);
+void m_tag_delete_chain(struct mbuf *m, struct m_tag *from);
+void m_tag_delete_nonpersistent(struct mbuf *m);
+struct m_tag *m_tag_locate(struct mbuf *m, uint32_t cookie, int type, struct m_tag *after);
+struct m_tag *m_tag_first(struct mbuf *m);
+struct m_tag *m_tag_next(struct mbuf *m, struct m_tag *t);
+#define m_tag_get(type, len, how) m_tag_alloc(MTAG_ABI_COMPAT, (type), (len), (how))
+#define m_tag_find(m, type, after) m_tag_locate((m), MTAG_ABI_COMPAT, (type), (after))
+
+/*
+ * The one pool. mbuf_init() makes it of a file like loader.conf(5), the environment (MBUF_NMBCLUSTERS=1024), and settings
+ * by name, the later before the earlier; without it, the first function that needs a pool makes one of the environment.
+ * Zero, or EBUSY if there is one, or EINVAL and a message.
+ */
+struct mbuf_setting {
+	const char *name;
+	const char *value;
+};
+#define MBUF_ON_ERROR_ENVIRONMENT 0
+#define MBUF_ON_ERROR_ABORT 1
+#define MBUF_ON_ERROR_REPORT 2
+struct mbuf_config {
+	const struct mbuf_setting *settings;
+	size_t count;
+	const char *file;
+	int on_error;
+};
+int mbuf_init(const struct mbuf_config *config);
+
+/*
+ * Settings and counters by name, as sysctl(8) has them: "kern.ipc.nmbclusters". As text: how long it is, or -1. As a number,
+ * UINT64_MAX for none: zero, or ENOENT, or EINVAL if it is none. Set: zero, or EINVAL and a message.
+ */
+ssize_t mbuf_sysctl_get(const char *name, char *text, size_t size);
+int mbuf_sysctl_number(const char *name, uint64_t *number);
+int mbuf_sysctl_set(const char *name, const char *value);
+
+/* What there is. mbuf_netstat() writes what `netstat -m` says, as snprintf() would. */
+struct mbstat {
+	unsigned long m_mbufs;
+	unsigned long m_clusters;
+	unsigned long m_spare;
+	unsigned long m_clfree;
+	unsigned long m_drops;
+	unsigned long m_wait;
+	unsigned long m_drain;
+	unsigned long m_mcfail;
+	unsigned long m_mpfail;
+	unsigned long m_msize;
+	unsigned long m_mclbytes;
+	unsigned long m_minclsize;
+	unsigned long m_mlen;
+	unsigned long m_mhlen;
+	long m_numtypes;
+};
+void mbuf_stat(struct mbstat *stat);
+void mbuf_types(long *types); /* MT_NTYPES of them */
+size_t mbuf_netstat(char *text, size_t size);
+
+/* Functions that let go of buffers when there are none left, or when m_reclaim() asks. */
+#define MBUF_DRAIN_PROTOCOL 0
+#define MBUF_DRAIN_INTERFACE 1
+#define MBUF_DRAIN_MEMORY 2
+struct mbuf_drain;
+struct mbuf_drain *mbuf_drain_register(void (*drain)(void *), void *arg, int kind, int priority);
+void mbuf_drain_deregister(struct mbuf_drain *drain);
+int m_reclaim(void);
+void mb_reclaim(void);
+size_t mbuf_trim(void);
+
+/* A queue of packets, for one thread at a time. */
+struct mbufq {
+	struct mbuf *mq_first;
+	struct mbuf *mq_last;
+	int mq_len;
+	int mq_maxlen;
+};
+
+static inline void mbufq_init(struct mbufq *mq, unsigned int maxlen)
+{
+	mq->mq_first = mq->mq_last = NULL;
+	mq->mq_len = 0;
+	mq->mq_maxlen = (int)maxlen;
+}
+
+static inline struct mbuf *mbufq_first(const struct mbufq *mq)
+{
+	return mq->mq_first;
+}
+
+static inline struct mbuf *mbufq_last(const struct mbufq *mq)
+{
+	return mq->mq_last;
+}
+
+static inline int mbufq_full(const struct mbufq *mq)
+{
+	return mq->mq_maxlen > 0 && mq->mq_len >= mq->mq_maxlen;
+}
+
+static inline int mbufq_empty(const struct mbufq *mq)
+{
+	return mq->mq_len == 0;
+}
+
+static inline int mbufq_len(const struct mbufq *mq)
+{
+	return mq->mq_len;
+}
+
+/* Zero, or ENOBUFS if it is full: the packet is still the caller's. */
+static inline int mbufq_enqueue(struct mbufq *mq, struct mbuf *m)
+{
+	if (mbufq_full(mq))
+		return ENOBUFS;
+	m->m_nextpkt = NULL;
+	if (mq->mq_last != NULL)
+		mq->mq_last->m_nextpkt = m;
+	else
+		mq->mq_first = m;
+	mq->mq_last = m;
+	mq->mq_len++;
+	return 0;
+}
+
+static inline struct mbuf *mbufq_dequeue(struct mbufq *mq)
+{
+	struct mbuf *m = mq->mq_first;
+	if (m != NULL) {
+		mq->mq_first = m->m_nextpkt;
+		if (mq->mq_first == NULL)
+			mq->mq_last = NULL;
+		m->m_nextpkt = NULL;
+		mq->mq_len--;
+	}
+	return m;
+}
+
+static inline void mbufq_prepend(struct mbufq *mq, struct mbuf *m)
+{
+	m->m_nextpkt = mq->mq_first;
+	if (mq->mq_first == NULL)
+		mq->mq_last = m;
+	mq->mq_first = m;
+	mq->mq_len++;
+}
+
+/* All packets of the queue, linked by m_nextpkt. */
+static inline struct mbuf *mbufq_flush(struct mbufq *mq)
+{
+	struct mbuf *m = mq->mq_first;
+	mq->mq_first = mq->mq_last = NULL;
+	mq->mq_len = 0;
+	return m;
+}
+
+static inline void mbufq_drain(struct mbufq *mq)
+{
+	struct mbuf *m;
+	while ((m = mbufq_dequeue(mq)) != NULL)
+		m_freem(m);
+}
+
+/* Puts all packets of another queue behind those of this one. */
+static inline void mbufq_concat(struct mbufq *mq, struct mbufq *from)
+{
+	if (from->mq_first == NULL)
+		return;
+	if (mq->mq_last != NULL)
+		mq->mq_last->m_nextpkt = from->mq_first;
+	else
+		mq->mq_first = from->mq_first;
+	mq->mq_last = from->mq_last;
+	mq->mq_len += from->mq_len;
+	from->mq_first = from->mq_last = NULL;
+	from->mq_len = 0;
+}
 
 #define mtod(m, t) ((t)((m)->m_data))
 #define mtodo(m, o) ((void *)((m)->m_data + (o)))

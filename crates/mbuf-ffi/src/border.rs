@@ -29,6 +29,11 @@ pub(crate) enum OnError {
 
 static ON_ERROR: AtomicU8 = AtomicU8::new(OnError::Unknown as u8);
 
+pub(crate) fn set_on_error(on_error: OnError) {
+    // Relaxed: a number of its own.
+    ON_ERROR.store(on_error as u8, Ordering::Relaxed);
+}
+
 fn aborts() -> bool {
     let mut on_error = ON_ERROR.load(Ordering::Relaxed);
     if on_error == OnError::Unknown as u8 {

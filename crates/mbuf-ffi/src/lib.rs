@@ -13,3 +13,6 @@ mod header;
 mod look;
 mod make;
 mod pool;
+mod system;
+mod tags;
+mod uio;

@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::ptr;
 
 use mbuf_core::ffi::{CMbuf, Error, Kind, Lent, Loose, Release};
-use mbuf_core::{AllocError, Class, OpError};
+use mbuf_core::{AllocError, Class, OpError, Wait};
 
 use crate::border::{Ifnet, M, edit, edit_one, failed, given, report_void, size};
 use crate::pool::{pool, wait};
@@ -24,20 +24,24 @@ pub(crate) fn kind(kind: c_int, flags: c_int) -> Kind {
 
 /// Tries again, as long as `how` allows.
 #[cold]
-fn again(function: &str, how: c_int, f: impl FnMut() -> Result<M, AllocError>) -> M {
-    pool().wait(wait(how), f).unwrap_or_else(|error| failed(function, error.into()))
+fn again(function: &str, how: c_int, error: AllocError, f: impl FnMut() -> Result<M, AllocError>) -> M {
+    let got = match wait(how) {
+        Wait::No => Err(error),
+        wait => pool().wait(wait, f),
+    };
+    got.unwrap_or_else(|error| failed(function, error.into()))
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn m_get(how: c_int, kind: c_int) -> M {
     let get = || mbuf_core::ffi::get_bare(pool(), bits(kind));
-    get().unwrap_or_else(|_| again("m_get", how, get))
+    get().unwrap_or_else(|error| again("m_get", how, error, get))
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn m_gethdr(how: c_int, kind: c_int) -> M {
     let get = || mbuf_core::ffi::get_header(pool(), bits(kind));
-    get().unwrap_or_else(|_| again("m_gethdr", how, get))
+    get().unwrap_or_else(|error| again("m_gethdr", how, error, get))
 }
 
 #[unsafe(no_mangle)]
@@ -56,7 +60,7 @@ pub extern "C" fn m_getcl(how: c_int, kind: c_int, flags: c_int) -> M {
         return m_getjcl(how, kind, flags, Class::Cluster.size() as c_int);
     }
     let get = || mbuf_core::ffi::get_pair(pool(), bits(kind));
-    get().unwrap_or_else(|_| again("m_getcl", how, get))
+    get().unwrap_or_else(|error| again("m_getcl", how, error, get))
 }
 
 fn class_of(size: c_int) -> Option<Class> {

@@ -27,6 +27,11 @@ fn first_use() -> &'static Pool {
     })
 }
 
+/// Makes this the pool, unless there is one.
+pub(crate) fn set_pool(pool: Pool) -> bool {
+    POOL.set(pool).is_ok()
+}
+
 pub(crate) const M_NOWAIT: c_int = 1;
 const M_WAITOK: c_int = 2;
 const M_TRYWAIT: c_int = 4;

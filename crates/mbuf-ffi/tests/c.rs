@@ -6,7 +6,7 @@ use std::process::Command;
 
 use common::{build, compilers, has, ran};
 
-const PROGRAMS: [&str; 2] = ["smoke", "border"];
+const PROGRAMS: [&str; 4] = ["smoke", "border", "rest", "faults"];
 
 #[test]
 fn programs_in_c_run() {
@@ -32,6 +32,15 @@ fn programs_leak_nothing_and_touch_nothing_that_is_not_theirs() {
                 "--errors-for-leak-kinds=definite",
             ]);
             ran(command.arg(build(compiler, program, &[])));
+        }
+    }
+}
+
+#[test]
+fn programs_run_under_address_sanitizer() {
+    for compiler in compilers("c11").take(1) {
+        for program in PROGRAMS {
+            ran(&mut Command::new(build(compiler, program, &["-fsanitize=address"])));
         }
     }
 }

@@ -60,6 +60,13 @@ fn in_c(ty: &str) -> String {
         "" => "void",
         "M" => "struct mbuf *",
         "Ifnet" => "struct ifnet",
+        "MTag" => "struct m_tag",
+        "Uio" => "struct uio",
+        "Config" => "struct mbuf_config",
+        "MbStat" => "struct mbstat",
+        "Drain" => "struct mbuf_drain",
+        "isize" => "ssize_t",
+        "c_long" => "long",
         "c_int" => "int",
         "c_uint" => "unsigned int",
         "c_char" => "char",
@@ -99,7 +106,9 @@ fn prototypes_are_those_of_the_library() {
 fn declared() -> BTreeSet<String> {
     let text = fs::read_to_string(source("include/mbuf.h")).unwrap();
     let mut names = BTreeSet::new();
-    for line in text.lines().filter(|line| line.ends_with(");") && !line.starts_with([' ', '\t', '#'])) {
+    for line in text.lines().filter(|line| {
+        line.contains(");") && !line.starts_with("static") && !line.starts_with([' ', '\t', '#'])
+    }) {
         let (before, _) = line.split_once('(').unwrap();
         let name = before.rsplit([' ', '*']).next().unwrap();
         names.insert(name.to_owned());

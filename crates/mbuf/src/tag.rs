@@ -86,7 +86,7 @@ impl TagList {
         })
     }
 
-    fn iter(&self) -> impl Iterator<Item = &dyn Tag> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &dyn Tag> {
         self.nodes().map(|node| &*node.tag)
     }
 
@@ -119,7 +119,7 @@ impl TagList {
         while self.take(|_| true).is_some() {}
     }
 
-    fn push(&mut self, tag: Box<dyn Tag>, counted: CountedTag) {
+    pub(crate) fn push(&mut self, tag: Box<dyn Tag>, counted: CountedTag) {
         let next = core::mem::replace(self, TagList::EMPTY);
         self.0 = Some(Box::new(Node { tag, next, counted }));
     }

@@ -64,6 +64,15 @@ impl Loose {
         Ok(list)
     }
 
+    /// Writes all bytes, from the first on.
+    pub fn fill(&mut self, copy: &mut dyn FnMut(&mut [u8])) {
+        for seg in self.segs_mut() {
+            if let Some(place) = seg.bytes_mut() {
+                copy(place);
+            }
+        }
+    }
+
     /// `m_extadd`: attaches memory of C's to the first mbuf, which has no storage yet.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod header;
 mod join;
 mod make;
 mod split;
+mod tags;
 mod trim;
 mod walk;
 mod write;

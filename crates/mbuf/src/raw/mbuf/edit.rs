@@ -260,6 +260,12 @@ impl<'a> Edit<'a> {
         Some(unsafe { slice::from_raw_parts_mut(self.data.get(), self.len()) })
     }
 
+    /// After tags were attached.
+    #[cfg(feature = "ffi")]
+    pub(crate) fn note_tags(&mut self) {
+        self.head.mark();
+    }
+
     /// Says that the storage must not be written.
     #[cfg(feature = "ffi")]
     pub(crate) fn set_read_only(&mut self) {
