@@ -3,7 +3,7 @@
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use mbuf_core::ffi::{CMbuf, free_one, try_free_one};
+use mbuf_core::ffi::{CMbuf, free_one, free_or};
 
 use crate::border::{M, report};
 use crate::pool::pool;
@@ -18,18 +18,13 @@ fn cut(function: &str, m: NonNull<CMbuf>) {
     }
 }
 
-#[inline(always)]
-unsafe fn free(function: &str, m: NonNull<CMbuf>) -> M {
-    // SAFETY: an mbuf that C gives up.
-    match unsafe { try_free_one(m) } {
-        Some(next) => next,
-        // SAFETY: as above.
-        None => unsafe { slowly(function, m) },
-    }
-}
-
 #[cold]
 #[inline(never)]
+unsafe extern "C" fn free_slowly(m: NonNull<CMbuf>) -> M {
+    // SAFETY: by this function's contract.
+    unsafe { slowly("m_free", m) }
+}
+
 unsafe fn slowly(function: &str, m: NonNull<CMbuf>) -> M {
     // SAFETY: an mbuf that C gives up.
     match unsafe { free_one(pool(), m) } {
@@ -47,19 +42,35 @@ unsafe fn slowly(function: &str, m: NonNull<CMbuf>) -> M {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn m_free(m: M) -> M {
-    match NonNull::new(m) {
-        // SAFETY: by this function's contract.
-        Some(m) => unsafe { free("m_free", m) },
-        None => ptr::null_mut(),
+pub unsafe extern "C-unwind" fn m_free(m: M) -> M {
+    let Some(m) = NonNull::new(m) else { return ptr::null_mut() };
+    // SAFETY: by this function's contract. What is freed by the short way has none behind it.
+    unsafe {
+        let next = CMbuf::next(m);
+        if next.is_null() {
+            free_or(m, |m| {
+                free_slowly(m);
+            });
+            return next;
+        }
+        free_slowly(m)
     }
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn m_freem(m: M) {
-    let mut next = m;
-    while let Some(m) = NonNull::new(next) {
+pub unsafe extern "C-unwind" fn m_freem(m: M) {
+    if let Some(m) = NonNull::new(m) {
         // SAFETY: by this function's contract.
-        next = unsafe { free("m_freem", m) };
+        unsafe { free_or(m, |m| free_all(m)) };
+    }
+}
+
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn free_all(m: NonNull<CMbuf>) {
+    let mut next = Some(m);
+    while let Some(m) = next {
+        // SAFETY: a chain that C gives up.
+        next = NonNull::new(unsafe { slowly("m_freem", m) });
     }
 }

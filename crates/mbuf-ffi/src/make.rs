@@ -3,11 +3,11 @@
 use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::ptr;
 
-use mbuf_core::ffi::{CMbuf, Error, Kind, Lent, Loose, Release};
-use mbuf_core::{AllocError, Class, OpError, Wait};
+use mbuf_core::ffi::{CMbuf, Error, Kind, Lent, Loose, Release, get_or, get_pair_or};
+use mbuf_core::{Class, OpError};
 
 use crate::border::{Ifnet, M, edit, edit_one, failed, given, report_void, size};
-use crate::pool::{pool, wait};
+use crate::pool::{NAMES, pool, wait};
 
 pub(crate) const M_PKTHDR: c_int = 2;
 const M_EOR: c_int = 4;
@@ -22,26 +22,34 @@ pub(crate) fn kind(kind: c_int, flags: c_int) -> Kind {
     Kind { header: flags & M_PKTHDR != 0, bits: bits(kind) }
 }
 
-/// Tries again, as long as `how` allows.
+const MT_DATA: c_int = 1;
+
+// The short ways do not panic, and are spared the landing pads that an `extern "C"` function has: they hand over to one.
+
+/// Without the short way: that is for data from this thread's caches.
 #[cold]
-fn again(function: &str, how: c_int, error: AllocError, f: impl FnMut() -> Result<M, AllocError>) -> M {
-    let got = match wait(how) {
-        Wait::No => Err(error),
-        wait => pool().wait(wait, f),
-    };
-    got.unwrap_or_else(|error| failed(function, error.into()))
+#[inline(never)]
+extern "C" fn get_slowly(how: c_int, ty: c_int, flags: c_int) -> M {
+    let function = if flags & M_PKTHDR == 0 { "m_get" } else { "m_gethdr" };
+    make(function, how, || Loose::plain(pool(), kind(ty, flags)))
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn m_get(how: c_int, kind: c_int) -> M {
-    let get = || mbuf_core::ffi::get_bare(pool(), bits(kind));
-    get().unwrap_or_else(|error| again("m_get", how, error, get))
+pub extern "C-unwind" fn m_get(how: c_int, kind: c_int) -> M {
+    if kind == MT_DATA {
+        get_or::<false>(&NAMES, move || get_slowly(how, MT_DATA, 0))
+    } else {
+        get_slowly(how, kind, 0)
+    }
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn m_gethdr(how: c_int, kind: c_int) -> M {
-    let get = || mbuf_core::ffi::get_header(pool(), bits(kind));
-    get().unwrap_or_else(|error| again("m_gethdr", how, error, get))
+pub extern "C-unwind" fn m_gethdr(how: c_int, kind: c_int) -> M {
+    if kind == MT_DATA {
+        get_or::<true>(&NAMES, move || get_slowly(how, MT_DATA, M_PKTHDR))
+    } else {
+        get_slowly(how, kind, M_PKTHDR)
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -54,13 +62,20 @@ pub extern "C" fn m_getclr(how: c_int, kind: c_int) -> M {
     m
 }
 
+#[cold]
+#[inline(never)]
+extern "C" fn getcl_slowly(how: c_int, kind: c_int, flags: c_int) -> M {
+    m_getjcl(how, kind, flags, Class::Cluster.size() as c_int)
+}
+
 #[unsafe(no_mangle)]
-pub extern "C" fn m_getcl(how: c_int, kind: c_int, flags: c_int) -> M {
-    if flags & M_PKTHDR == 0 {
-        return m_getjcl(how, kind, flags, Class::Cluster.size() as c_int);
+pub extern "C-unwind" fn m_getcl(how: c_int, kind: c_int, flags: c_int) -> M {
+    if kind == MT_DATA && flags & M_PKTHDR != 0 {
+        // Of the flags, no other means anything here.
+        get_pair_or(&NAMES, move || getcl_slowly(how, MT_DATA, M_PKTHDR))
+    } else {
+        getcl_slowly(how, kind, flags)
     }
-    let get = || mbuf_core::ffi::get_pair(pool(), bits(kind));
-    get().unwrap_or_else(|error| again("m_getcl", how, error, get))
 }
 
 fn class_of(size: c_int) -> Option<Class> {

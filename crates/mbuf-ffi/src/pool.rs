@@ -3,9 +3,13 @@
 use std::ffi::c_int;
 use std::sync::OnceLock;
 
+use mbuf_core::ffi::Names;
 use mbuf_core::{Pool, Wait};
 
 static POOL: OnceLock<Pool> = OnceLock::new();
+
+/// For those in a hurry.
+pub(crate) static NAMES: Names = Names::new();
 
 /// The pool, made at first use of what the environment says.
 #[inline(always)]
@@ -19,17 +23,23 @@ pub(crate) fn pool() -> &'static Pool {
 #[cold]
 #[inline(never)]
 fn first_use() -> &'static Pool {
-    POOL.get_or_init(|| {
+    let pool = POOL.get_or_init(|| {
         Pool::from_env().unwrap_or_else(|errors| {
             eprintln!("libmbuf: the environment's settings are not used: {errors}");
             Pool::new()
         })
-    })
+    });
+    NAMES.set(pool);
+    pool
 }
 
 /// Makes this the pool, unless there is one.
 pub(crate) fn set_pool(pool: Pool) -> bool {
-    POOL.set(pool).is_ok()
+    let set = POOL.set(pool).is_ok();
+    if let Some(pool) = POOL.get() {
+        NAMES.set(pool);
+    }
+    set
 }
 
 pub(crate) const M_NOWAIT: c_int = 1;

@@ -23,7 +23,8 @@ fn functions() -> Vec<(String, Vec<String>, String)> {
     for file in fs::read_dir(source("src")).unwrap() {
         let text = fs::read_to_string(file.unwrap().path()).unwrap();
         for after in text.split("#[unsafe(no_mangle)]").skip(1) {
-            let (_, after) = after.split_once("extern \"C\" fn ").unwrap();
+            let (_, after) = after.split_once("extern \"C").unwrap();
+            let (_, after) = after.split_once(" fn ").unwrap();
             let (name, after) = after.split_once('(').unwrap();
             let (signature, _) = after.split_once(" {\n").unwrap();
             let (arguments, result) = signature.rsplit_once(')').unwrap();

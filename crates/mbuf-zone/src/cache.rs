@@ -199,17 +199,31 @@ impl Cache {
     /// The caller is the owner of this cache.
     #[inline(always)]
     pub(crate) unsafe fn pop(&self) -> Option<Object> {
+        // SAFETY: by this function's contract.
+        unsafe { self.pop_or(Some, |object| object) }
+    }
+
+    /// As [`pop`](Self::pop): what comes next, with an object; or, out of line, with one if there was one all the same.
+    ///
+    /// # Safety
+    /// As for [`pop`](Self::pop).
+    #[inline(always)]
+    pub(crate) unsafe fn pop_or<R>(
+        &self,
+        then: impl FnOnce(Object) -> R,
+        otherwise: impl FnOnce(Option<Object>) -> R,
+    ) -> R {
         let place = self.top.load(Ordering::Relaxed).wrapping_sub(1);
         self.top.store(place, Ordering::Relaxed);
         light_barrier();
         if place.addr() < self.low.load(Ordering::Relaxed) {
             // SAFETY: the owner by this function's contract.
-            return unsafe { self.settle_pop(place) };
+            return unsafe { self.settle_pop(place, otherwise) };
         }
         self.count_gets(1);
         // SAFETY: not below the first place, and not revoked, so the collector will see `place` or less: it is written
         // (invariant 2) and was published as taken.
-        Some(unsafe { (*place).read() })
+        then(unsafe { (*place).read() })
     }
 
     /// Puts an object into the loaded magazine. `Err`: the slow path has to.
@@ -345,7 +359,8 @@ impl Cache {
     /// # Safety
     /// The caller is the owner.
     #[cold]
-    unsafe fn settle_pop(&self, place: *mut Place<Object>) -> Option<Object> {
+    #[inline(never)]
+    unsafe fn settle_pop<R>(&self, place: *mut Place<Object>, then: impl FnOnce(Option<Object>) -> R) -> R {
         let side = self.side.lock();
         // SAFETY: the owner.
         let (base, shut) = unsafe { (self.place(0), self.place(self.room + 1)) };
@@ -363,12 +378,12 @@ impl Cache {
             }
         };
         drop(side);
-        ours.then(|| {
+        then(ours.then(|| {
             self.count_gets(1);
             // SAFETY: we are the owner; the place was written when it was below the top, the collector did not take
             // what is in it, and nobody wrote to it since.
             unsafe { (*place).read() }
-        })
+        }))
     }
 
     /// A pop of several that published `left` and then found itself revoked: are the objects above `left` still ours?

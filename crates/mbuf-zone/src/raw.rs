@@ -19,7 +19,7 @@ use crate::page::{Heap, PageSource};
 use crate::stats::ZoneStats;
 pub use crate::sync::{Guard, Mutex};
 pub(crate) use crate::thread::discard_bare;
-pub use crate::thread::{LANES, discard, politely, put, try_put};
+pub use crate::thread::{LANES, discard, politely, put, take_or, try_put};
 use crate::zone::Core;
 pub use crate::zone::Hooks;
 
@@ -117,6 +117,11 @@ impl RawZone {
     #[track_caller]
     pub fn get_or<const LANE: usize, E>(&self, otherwise: impl FnOnce(Cause) -> E) -> Result<Object, E> {
         crate::thread::get_or::<LANE, E>(&self.core, Some(Location::caller()), otherwise)
+    }
+
+    /// This zone's name, as [`take_or`] knows it.
+    pub fn name(&self) -> *const () {
+        Arc::as_ptr(&self.core).cast()
     }
 
     /// As [`get`](Self::get), for an object that is to be a part of another zone's. If there is none, that does not

@@ -287,6 +287,23 @@ unsafe fn put_settling<const LANE: usize>(cache: &Cache, place: *mut Place<Objec
     }
 }
 
+/// Takes an object of the zone of that name ([`RawZone::name`](crate::raw::RawZone::name)), if it is the one this thread
+/// used last in this lane: `then` is what comes next. Else it is `otherwise`, with an object if one was had all the same.
+///
+/// For functions that are to be short: `otherwise` is called last, and what it needs is not kept for it.
+#[inline(always)]
+pub fn take_or<const LANE: usize, R>(
+    name: *const (),
+    then: impl FnOnce(Object) -> R,
+    otherwise: impl FnOnce(Option<Object>) -> R,
+) -> R {
+    match imp::hot::<LANE>(name.cast()) {
+        // SAFETY: the lane's cache is owned by this thread.
+        Some(cache) => unsafe { cache.pop_or(then, otherwise) },
+        None => otherwise(None),
+    }
+}
+
 /// The zone of an object, kept alive while the object goes.
 ///
 /// # Safety

@@ -28,6 +28,11 @@ impl Loose {
         Loose::of(run)
     }
 
+    /// `m_get`, `m_gethdr`: one mbuf without storage.
+    pub fn plain(pool: &Pool, kind: Kind) -> Result<Self, Error> {
+        Ok(Self::typed(Run::of(pool.shared().inline(kind.header)?), kind))
+    }
+
     /// `m_getjcl`: one mbuf with a cluster.
     pub fn with_class(pool: &Pool, kind: Kind, class: Class) -> Result<Self, Error> {
         let mut mbuf = pool.shared().with_class(class, kind.header)?;

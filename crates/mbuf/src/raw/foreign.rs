@@ -12,9 +12,13 @@
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicPtr, Ordering};
 
-use super::chain::{Bare, Chain, Head, Header, MbufChain, Packet};
-use super::mbuf::{self, Edit, RawMbuf, foreign};
+use mbuf_zone::raw::Object;
+
+use super::chain::{Chain, Head, MbufChain, Packet};
+use super::lane;
+use super::mbuf::{self, Edit, Mbuf, RawMbuf, foreign};
 use super::run::{Run, Segs, SegsMut};
 use crate::config::Class;
 use crate::error::{AllocError, OpError};
@@ -307,42 +311,75 @@ impl<H: Head> From<MbufChain<H>> for Loose {
     }
 }
 
-/// An mbuf for C: `m_get`, `m_gethdr`.
+/// The lane of packets with a 2 KiB cluster.
+const PAIRS: usize = lane::PACKETS[Class::Cluster.index()];
+
+/// Names the zones that the short ways take from: null, or a pool's.
+pub struct Names {
+    mbufs: AtomicPtr<()>,
+    packets: AtomicPtr<()>,
+}
+
+impl Names {
+    /// Of no pool.
+    pub const fn new() -> Self {
+        Names { mbufs: AtomicPtr::new(ptr::null_mut()), packets: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// Of this pool.
+    pub fn set(&self, pool: &Pool) {
+        // Relaxed: only compared.
+        self.mbufs.store(pool.shared().mbufs.name().cast_mut(), Ordering::Relaxed);
+        self.packets
+            .store(pool.shared().packets[Class::Cluster.index()].name().cast_mut(), Ordering::Relaxed);
+    }
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An mbuf for C, if this thread's caches have one at hand: `m_get`, `m_gethdr`. Its type is data.
 #[inline(always)]
-pub fn get<H: Head>(pool: &Pool, bits: u8) -> Result<*mut CMbuf, AllocError> {
-    let mbuf = pool.shared().inline(H::HEADER)?;
-    Ok(foreign::show(mbuf, bits).as_ptr().cast())
+pub fn get_or<const HEADER: bool>(names: &Names, otherwise: impl FnOnce() -> *mut CMbuf) -> *mut CMbuf {
+    let make = |object| {
+        // SAFETY: an object of the mbuf zone, at rest, just handed out.
+        foreign::show(unsafe { Mbuf::plain(object, HEADER, 0) }).as_ptr().cast()
+    };
+    get_name_or::<{ lane::MBUF }>(&names.mbufs, make, otherwise)
 }
 
-/// `m_get` with a type.
-#[inline]
-pub fn get_bare(pool: &Pool, bits: u8) -> Result<*mut CMbuf, AllocError> {
-    get::<Bare>(pool, bits)
-}
-
-/// `m_gethdr` with a type.
-#[inline]
-pub fn get_header(pool: &Pool, bits: u8) -> Result<*mut CMbuf, AllocError> {
-    get::<Header>(pool, bits)
-}
-
-/// A packet header mbuf with a 2 KiB cluster for C: `m_getcl`.
+/// The same with a packet header and a 2 KiB cluster: `m_getcl`.
 #[inline(always)]
-pub fn get_pair(pool: &Pool, bits: u8) -> Result<*mut CMbuf, AllocError> {
-    // SAFETY: no headroom.
-    let mbuf = unsafe { pool.shared().with_class_behind(Class::Cluster, true, || 0) }?;
-    Ok(foreign::show(mbuf, bits).as_ptr().cast())
+pub fn get_pair_or(names: &Names, otherwise: impl FnOnce() -> *mut CMbuf) -> *mut CMbuf {
+    let make = |object| {
+        // SAFETY: an object of the packet zone, at rest, just handed out.
+        foreign::show(unsafe { Mbuf::paired(object, Class::Cluster, true, 0) }).as_ptr().cast()
+    };
+    get_name_or::<PAIRS>(&names.packets, make, otherwise)
 }
 
-/// Frees one mbuf that C had, if it is a simple one that this thread's caches take, and returns the one behind it.
-/// Otherwise nothing is changed.
+#[inline(always)]
+fn get_name_or<const LANE: usize>(
+    name: &AtomicPtr<()>,
+    make: impl Fn(Object) -> *mut CMbuf + Copy,
+    otherwise: impl FnOnce() -> *mut CMbuf,
+) -> *mut CMbuf {
+    let rest = move |object: Option<Object>| object.map_or_else(otherwise, make);
+    mbuf_zone::raw::take_or::<LANE, _>(name.load(Ordering::Relaxed), make, rest)
+}
+
+/// Frees one mbuf that C had, if it is a simple one with none behind it that this thread's caches take. Otherwise it is
+/// `otherwise`'s, with nothing changed.
 ///
 /// # Safety
 /// As for [`Loose::import_first`].
 #[inline(always)]
-pub unsafe fn try_free_one(mbuf: NonNull<CMbuf>) -> Option<*mut CMbuf> {
+pub unsafe fn free_or(mbuf: NonNull<CMbuf>, otherwise: impl Fn(NonNull<CMbuf>) + Copy) {
     // SAFETY: by this function's contract.
-    unsafe { foreign::try_free(mbuf.cast()) }.map(<*mut _>::cast)
+    unsafe { foreign::free_or(mbuf.cast(), move |mbuf| otherwise(mbuf.cast())) };
 }
 
 /// Frees one mbuf that C had, and returns the one behind it, and whether it was linked to another packet.
@@ -373,6 +410,16 @@ impl CMbuf {
     pub unsafe fn clear(this: *mut CMbuf) {
         // SAFETY: by this function's contract.
         unsafe { (*this).0.clear() };
+    }
+
+    /// The mbuf behind this one.
+    ///
+    /// # Safety
+    /// An mbuf that the caller may read.
+    #[inline(always)]
+    pub unsafe fn next(this: NonNull<CMbuf>) -> *mut CMbuf {
+        // SAFETY: by this function's contract.
+        unsafe { this.as_ref() }.0.next.get().cast()
     }
 
     /// Where the window begins.

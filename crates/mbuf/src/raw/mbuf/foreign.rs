@@ -478,56 +478,51 @@ impl Mbuf {
     }
 }
 
-/// Frees an mbuf that C had by the shortest path, and returns the next one: or changes nothing and returns `None`.
+/// Frees an mbuf that C had by the shortest path, or leaves it to `otherwise`, with nothing changed.
 ///
 /// # Safety
 /// The mbuf may be read, and if it is one of ours it is the caller's.
 #[inline(always)]
-pub(in crate::raw) unsafe fn try_free(place: NonNull<RawMbuf>) -> Option<*mut RawMbuf> {
+pub(in crate::raw) unsafe fn free_or(place: NonNull<RawMbuf>, otherwise: impl Fn(NonNull<RawMbuf>) + Copy) {
     use mbuf_zone::raw::{Object, try_put};
-    // SAFETY: by this function's contract.
-    let raw = unsafe { place.as_ref() };
+    const PAIRS: usize = lane::PACKETS[Class::Cluster.index()];
+    const PAIR: u32 = flag::PAIRED | flag::EXT;
+    const PACKET: u32 = PAIR | flag::PKTHDR;
+    // SAFETY: by this function's contract. The tags, which are inline data if there is no header, are only looked at
+    // as a number.
+    let (raw, tags) =
+        unsafe { (place.as_ref(), (&raw const (*place.as_ref().header_place()).tags).cast::<usize>()) };
     let flags = raw.flags.get();
-    if flags & flag::FREE != 0 || !raw.next_packet.get().is_null() {
-        return None;
-    }
-    if flags & flag::PKTHDR != 0 {
-        // SAFETY: within the mbuf; only looked at as a number.
-        let tags = unsafe { (&raw const (*raw.header_place()).tags).cast::<usize>().read() };
-        if tags != 0 {
-            return None;
-        }
-    }
-    let next = raw.next.get();
-    let object = Object::new(place.cast());
-    // What rests has no next, and is marked as free before another thread may have it.
-    raw.next.set(ptr::null_mut());
+    let links = raw.next.get().addr() | raw.next_packet.get().addr();
+    // Marked as free before another thread may have it.
     raw.flags.set(flags | flag::FREE);
-    // SAFETY: ours. Who is in the lane is one of its zone, unmarked: at rest but for its window.
+    let object = Object::new(place.cast());
+    // SAFETY: ours. Who is in the lane is one of its zone, unmarked; with no links and no tags at rest but for its
+    // window, which may have been attached by hand to one that has no storage.
     let done = unsafe {
-        if flags & flag::PAIRED != 0 {
-            try_put::<{ lane::PACKETS[Class::Cluster.index()] }>(object, &raw.head)
+        // The usual one first; a `match` would search for it.
+        let state = flags & (flag::FREE | flag::PKTHDR | PAIR);
+        if state == PACKET && links | tags.read() == 0 || state == PAIR && links == 0 {
+            try_put::<PAIRS>(object, &raw.head)
+        } else if state == flag::PKTHDR && links | tags.read() == 0 || state == 0 && links == 0 {
+            try_put::<{ lane::MBUF }>(object, &raw.head)
         } else {
-            flags & flag::EXT == 0 && try_put::<{ lane::MBUF }>(object, &raw.head)
+            false
         }
     };
-    if done {
-        return Some(next);
+    if !done {
+        raw.flags.set(flags);
+        otherwise(place);
     }
-    raw.next.set(next);
-    raw.flags.set(flags);
-    None
 }
 
-/// Ready for C: with a header that is real, if it has one.
+/// Ready for C: with a header that is real, and all zero, if it has one.
 #[inline(always)]
-pub(in crate::raw) fn show(mbuf: Mbuf, bits: u8) -> NonNull<RawMbuf> {
-    let mut mbuf = mbuf;
-    if bits != MbufType::Data as u8 {
-        mbuf.edit().set_type(bits);
-    }
+pub(in crate::raw) fn show(mbuf: Mbuf) -> NonNull<RawMbuf> {
     if mbuf.has(flag::PKTHDR) {
-        mbuf.edit().header_mut();
+        // SAFETY: the header's place in our own mbuf; all zero is an empty header.
+        unsafe { mbuf.header_place().write_bytes(0, 1) };
+        mbuf.flags.set(mbuf.flags.get() & !flag::FRESH);
     }
     mbuf.into_raw()
 }
