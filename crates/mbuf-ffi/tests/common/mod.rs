@@ -4,6 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A compiler and the language it is asked to compile.
 #[derive(Debug, Clone, Copy)]
@@ -74,9 +75,11 @@ pub(crate) fn compile(compiler: Compiler) -> Command {
 
 /// Compiles `tests/c/NAME.c` with more options and links it with the static library.
 pub(crate) fn build(compiler: Compiler, name: &str, more: &[&str]) -> PathBuf {
-    let tag: String = more.concat().chars().filter(|c| c.is_alphanumeric()).collect();
+    // Tests run at the same time, and may want the same program.
+    static BUILT: AtomicU32 = AtomicU32::new(0);
+    let tag = BUILT.fetch_add(1, Ordering::Relaxed);
     let program =
-        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}{tag}", compiler.command));
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{tag}", compiler.command));
     let mut command = compile(compiler);
     command.args(more).arg(source(&format!("tests/c/{name}.c"))).arg(libraries().join("libmbuf.a"));
     command.args(["-lpthread", "-ldl", "-lm", "-o"]).arg(&program);
