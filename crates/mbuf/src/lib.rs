@@ -100,35 +100,85 @@
 //! Protocols, sockets, drivers. It carries their bytes.
 
 #![cfg_attr(not(feature = "std"), no_std)]
+// Nothing that a caller passes may make these panic. What can, in the modules below, says why it does not; that no
+// sum overflows is up to the fuzzers, which are built with checks.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::todo,
+        clippy::unimplemented,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 
 extern crate alloc;
 
+#[allow(
+    clippy::indexing_slicing,
+    reason = "ranges come from `Parts` or were checked by `bounds`: they lie within their windows"
+)]
 mod blank;
 #[cfg(feature = "ffi")]
+#[allow(
+    clippy::indexing_slicing,
+    reason = "ranges come from `Parts` or were checked by `bounds`: they lie within their windows"
+)]
 mod bsd;
 mod check;
 pub mod checksum;
 mod config;
+#[allow(clippy::indexing_slicing, reason = "as many bytes as the shorter slice has")]
 mod copy;
 #[cfg(feature = "std")]
+#[allow(clippy::indexing_slicing, reason = "as many bytes as the shorter slice has")]
 mod cursor;
 mod error;
+#[allow(clippy::indexing_slicing, reason = "the text was measured when it was taken")]
 mod fault;
+#[allow(clippy::indexing_slicing, reason = "columns of a line of sixteen")]
 mod fmt;
 #[cfg(feature = "bytes")]
+#[allow(clippy::panic, reason = "`Buf` and `BufMut` have no errors: their contract is to panic")]
 mod interop;
 mod meta;
+#[allow(
+    clippy::indexing_slicing,
+    reason = "ranges come from `Parts` or were checked by `bounds`: they lie within their windows"
+)]
 mod ops;
+#[allow(
+    clippy::indexing_slicing,
+    reason = "ranges come from `Parts` or were checked by `bounds`: they lie within their windows"
+)]
 mod packet;
+#[allow(
+    clippy::indexing_slicing,
+    reason = "indexes are classes, kinds or settings, which tables have one place each for"
+)]
 mod pool;
 #[cfg(all(unix, feature = "publish"))]
+#[allow(clippy::indexing_slicing, reason = "places in a header of fixed size; as many bytes as were read")]
 pub mod publish;
 mod queue;
+#[allow(
+    clippy::indexing_slicing,
+    reason = "indexes are classes, kinds or settings, which tables have one place each for"
+)]
 mod raw;
 mod reserve;
 mod segment;
 mod sysctl;
 mod tag;
+#[allow(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "indexes are settings; a suffix that was seen is one byte long"
+)]
 mod tune;
 
 /// What the C library is made of. No part of this crate's interface.

@@ -142,14 +142,10 @@ impl<H: crate::raw::Head> MbufChain<H> {
         if let Err(error) = refused {
             return Err(Refused::new(error, reserve));
         }
-        match reserve.into_packet(len) {
-            // Lengths were checked: both calls succeed.
-            Ok(mut packet) => {
-                packet.set_type(self.last_segment().mbuf_type());
-                drop(self.append(packet));
-            }
-            Err(_) => unreachable!("the reserve has {len} bytes"),
-        }
+        // Lengths were checked: both calls succeed.
+        let mut packet = reserve.into_packet(len)?;
+        packet.set_type(self.last_segment().mbuf_type());
+        drop(self.append(packet));
         Ok(())
     }
 }

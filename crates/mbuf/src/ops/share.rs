@@ -217,6 +217,7 @@ impl<H: Head> MbufChain<H> {
         run.append(rest);
         Source::new(self.segs().map(|seg| seg.bytes())).fill(&mut run, len);
         describe(&mut run, self.segs());
+        #[allow(clippy::expect_used, reason = "a run that was just filled")]
         let mut copy = self.like(run.pop_front().expect("a chain has a segment"))?;
         copy.link_back(run, len);
         Ok(copy)

@@ -189,7 +189,7 @@ impl<H: Head> MbufChain<H> {
         };
         let tail = self.cut_at(at, total, border);
         let whole = Rejoin(self, Some(tail.into_chain()));
-        // Lengths were checked, so this cannot fail; it takes over all it is given.
+        #[allow(clippy::unreachable, reason = "lengths were checked, and it takes over all it is given")]
         if whole.0.append(other).is_err() {
             unreachable!("the sum of the lengths is {sum}");
         }

@@ -120,6 +120,10 @@ unsafe fn free_chain(first: NonNull<RawMbuf>) {
 
 impl<H: Head> MbufChain<H> {
     /// The list's mbufs as a chain. `run` is empty afterwards, without having been dropped.
+    #[allow(
+        clippy::expect_used,
+        reason = "callers leave a segment, and had the lengths checked before they changed anything"
+    )]
     pub(super) fn assemble(run: &mut Run, header: Option<PacketHeader>, len: usize) -> Self {
         let first = NonNull::new(run.first).expect("a chain has a segment");
         if let Some(mut header) = header {
@@ -171,6 +175,7 @@ impl<H: Head> MbufChain<H> {
     /// If the list is empty.
     #[inline]
     pub(crate) fn from_run(mut run: Run, len: usize) -> Self {
+        #[allow(clippy::expect_used, reason = "as in `assemble`")]
         let mut chain = Self::from_mbuf(run.pop_front().expect("a chain has a segment"));
         if !run.is_empty() {
             chain.link_back(run, len);

@@ -245,6 +245,7 @@ impl Shared {
                 match &origin {
                     Origin::New(limits, source) => {
                         let align = if class == Class::Jumbo9 { 1024 } else { size.min(4096) };
+                        #[allow(clippy::expect_used, reason = "sizes of classes")]
                         let block = Layout::from_size_align(size, align).expect("a constant layout");
                         let shape = Shape::new(Layout::new::<Storage>()).with_block(block);
                         RawZone::new(shape, &limited(limits.clusters[i], size, source), hooks)

@@ -25,6 +25,7 @@
 
 mod edit;
 #[cfg(feature = "ffi")]
+#[allow(clippy::expect_used, reason = "an address within an mbuf is not null")]
 pub(in crate::raw) mod foreign;
 mod free;
 mod hold;
