@@ -57,7 +57,9 @@ fn every_name_of_the_bsds_is_in_the_output() {
         assert!(all.lines().any(begins) && descriptions.lines().any(begins), "{name}");
     }
     assert!(all.contains("\nkern.ipc.nmbclusters: unlimited\n"));
-    assert!(all.contains("\nkern.ipc.showmbufs: (it cannot be read: live mbufs are not tracked)\n"));
+    assert!(all.contains(
+        "\nkern.ipc.showmbufs: (it cannot be read: it is no single value: Pool::audit_report has it)\n"
+    ));
     assert!(
         descriptions
             .contains("\nkern.ipc.nmbclusters: 2 KiB clusters that may be in use (buffers, read-write)\n")
@@ -177,7 +179,7 @@ fn names_that_cannot_be_read_are_an_error_and_the_others_are_printed() {
     assert_eq!(
         ran.stderr.lines().collect::<Vec<_>>(),
         [
-            "mbufctl: kern.ipc.showmbufs: it cannot be read: live mbufs are not tracked",
+            "mbufctl: kern.ipc.showmbufs: it cannot be read: it is no single value: Pool::audit_report has it",
             "mbufctl: kern.ipc.nmbuf: there is no such name; is `kern.ipc.nmbufs` meant?",
         ]
     );

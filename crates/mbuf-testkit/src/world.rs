@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use mbuf::{
-    BoundsError, Chain, Class, Fault, Flags, MbufChain, OpError, Packet, PacketQueue, Pool, Refused, Reserve,
-    Resource, Segment, StorageKind,
+    Audit, BoundsError, Chain, Class, Fault, Flags, MbufChain, OpError, Packet, PacketQueue, Pool, Refused,
+    Reserve, Resource, Segment, StorageKind,
 };
 
 use crate::change::change;
@@ -94,6 +94,7 @@ impl World {
         let pool = |name, headroom: usize, mbufs, clusters| {
             let builder = Pool::builder().name(name).headroom(headroom).mbufs(mbufs).clusters(clusters);
             let builder = builder.locked(headroom == 0);
+            let builder = if headroom == 0 { builder.audit(Audit::one_in(3)) } else { builder };
             builder.jumbo_pages(20).jumbo_9k(6).jumbo_16k(6).build().expect("good settings")
         };
         World {
@@ -191,6 +192,8 @@ impl World {
     pub fn check(&mut self) {
         let joins = self.last.is_some_and(Op::joins);
         self.chains.iter_mut().for_each(|entry| entry.check(joins));
+        let audit = self.pools[1].audit_report();
+        assert!(audit.findings.is_empty(), "{audit}");
         for (memory, bytes) in &self.lent {
             assert!(**memory == **bytes, "memory lent for reading was written");
         }

@@ -204,8 +204,9 @@ pub use meta::{Flags, MbufType, Meta};
 #[cfg(feature = "prometheus")]
 pub use pool::Exposition;
 pub use pool::{
-    ClassStats, HookGuard, LimitChange, LimitWarning, OpStats, Pool, PoolBuilder, PoolCache, PoolStats,
-    TagStats, TypeStats,
+    Audit, AuditEvent, AuditReport, Buffer, ClassStats, Damage, Finding, History, HookGuard, LeakScope,
+    LifeEvent, LimitChange, LimitWarning, LiveBuffer, LiveGroup, OpStats, Pool, PoolBuilder, PoolCache,
+    PoolStats, TagStats, TypeStats,
 };
 #[cfg(all(target_os = "linux", feature = "pressure"))]
 pub use pool::{PressureTrigger, PressureWatch};

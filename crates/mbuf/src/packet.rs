@@ -383,6 +383,19 @@ impl Chain {
     }
 }
 
+/// Who has it.
+impl<H: Head> MbufChain<H> {
+    /// Tells the pool's [audit](Pool::set_audit) who has all mbufs of the chain from now on: a name, and a number of its
+    /// own. Does nothing where the audit does not know them.
+    ///
+    /// # BSD
+    /// `mbuftrackid`, `m_claim`. Differs: nothing is marked that nobody keeps account of.
+    #[doc(alias = "mbuftrackid")]
+    pub fn claim(&self, owner: &'static str, id: u32) {
+        self.segs().for_each(|seg| seg.claim(owner, id));
+    }
+}
+
 /// Flags and types of segments.
 impl<H: Head> MbufChain<H> {
     /// The flags of the first segment.

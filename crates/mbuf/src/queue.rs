@@ -109,6 +109,14 @@ impl PacketQueue {
         self.list.append(core::mem::replace(&mut other.list, PacketList::new()));
     }
 
+    /// [Claims](crate::MbufChain::claim) every packet.
+    ///
+    /// # BSD
+    /// `mbuftrackid`.
+    pub fn claim(&self, owner: &'static str, id: u32) {
+        self.list.iter().for_each(|packet| packet.claim(owner, id));
+    }
+
     /// The first packet.
     ///
     /// # BSD

@@ -437,8 +437,11 @@ fn waited(stats: &PoolStats) -> u64 {
 }
 
 /// Names that the BSDs have, and that have no value here: name, what it is there, why not here.
-static MISSING: &[(&str, &str, &str)] =
-    &[("kern.ipc.showmbufs", "every live mbuf, with its owner", "live mbufs are not tracked")];
+static MISSING: &[(&str, &str, &str)] = &[(
+    "kern.ipc.showmbufs",
+    "every live mbuf, with its owner",
+    "it is no single value: Pool::audit_report has it",
+)];
 
 #[cfg(all(test, feature = "serde"))]
 mod tests {

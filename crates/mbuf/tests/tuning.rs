@@ -436,7 +436,7 @@ fn what_cannot_be_read_or_set_says_why_and_changes_nothing() {
     assert_eq!(sysctl.find("kern.ipc.mbsta").unwrap_err().rule, Rule::Unknown { near: None });
     assert_eq!(
         read("kern.ipc.showmbufs").to_string(),
-        "kern.ipc.showmbufs: it cannot be read: live mbufs are not tracked"
+        "kern.ipc.showmbufs: it cannot be read: it is no single value: Pool::audit_report has it"
     );
     assert_eq!(sysctl.list(), before);
     let access = |name| sysctl.nodes().into_iter().find(|node| node.name == name).unwrap().access;

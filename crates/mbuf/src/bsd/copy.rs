@@ -49,7 +49,7 @@ impl View<'_> {
     #[track_caller]
     pub fn defragment_loose(&self, pool: &Pool) -> Result<Loose, Error> {
         let (shared, ops) = (pool.shared(), &pool.shared().ops);
-        let made = if shared.faults.strikes(FaultPoint::Defragment, Location::caller()) {
+        let made = if shared.inspector.faults.strikes(FaultPoint::Defragment, Location::caller()) {
             Err(shared.dry(Resource::Mbuf, Cause::Refused).into())
         } else {
             self.duplicate_loose()

@@ -39,7 +39,7 @@ impl<H: Head> MbufChain<H> {
         // Headroom must not cost a segment.
         let spare = fewest * MJUMPAGESIZE - total.min(fewest * MJUMPAGESIZE);
         front.storage = front.storage.min(spare & !7);
-        let run = if shared.faults.strikes(FaultPoint::Defragment, Location::caller()) {
+        let run = if shared.inspector.faults.strikes(FaultPoint::Defragment, Location::caller()) {
             Err(shared.dry(Resource::Mbuf, Cause::Refused))
         } else {
             blank(shared, total, H::HEADER, front)

@@ -5,6 +5,7 @@ use core::ops::{Range, RangeBounds};
 use super::join::zeros;
 use crate::blank::{Front, Parts, Source, blank, contiguous_soft, is_small, resolve};
 use crate::error::OpError;
+use crate::pool::LifeEvent;
 use crate::raw::{Head, MbufChain, RawMbuf, Run};
 
 /// The part of a segment that is copied when `part` of it has to be written: all of it, but for ends that are worth
@@ -115,6 +116,7 @@ impl<H: Head> MbufChain<H> {
                 run.push_back(shared.showing(false, &seg, to..seg.len())?);
             }
             shared.ops.add(|ops| &ops.copies_on_write, 1);
+            seg.note(LifeEvent::Copied);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use mbuf_zone::raw::{Mutex, Site};
 
 use super::stats::Counter;
-use super::{Pool, Shared};
+use super::{Pool, Shared, chance};
 use crate::fault::{Fault, FaultPoint, When};
 use crate::tune::Tunable;
 
@@ -38,21 +38,9 @@ impl Armed {
         match self.fault.when {
             When::Nth(n) => seen == n as usize,
             When::After(n) => seen >= n as usize,
-            When::OneIn { n, seed } => {
-                let draw = u64::from(mix((seen as u32).wrapping_add(mix(seed))));
-                n > 0 && (draw * u64::from(n)) >> 32 == 0
-            }
+            When::OneIn { n, seed } => chance::strikes(seen, seed, n),
         }
     }
-}
-
-/// The last steps of MurmurHash3: each input another output, neighbours far apart.
-fn mix(mut x: u32) -> u32 {
-    x ^= x >> 16;
-    x = x.wrapping_mul(0x85eb_ca6b);
-    x ^= x >> 13;
-    x = x.wrapping_mul(0xc2b2_ae35);
-    x ^ x >> 16
 }
 
 /// The faults of a pool.
@@ -117,7 +105,7 @@ impl Faults {
 impl Shared {
     /// The fault that a tunable stands for.
     pub(crate) fn fault(&self, tunable: Tunable) -> Option<Fault> {
-        self.faults.setting(tunable)
+        self.inspector.faults.setting(tunable)
     }
 
     /// What [`Tunable::DefragFailures`] says: one in so many, zero for none.
@@ -138,7 +126,7 @@ impl Shared {
     }
 
     fn inject(&self, by: By, faults: impl IntoIterator<Item = Fault>) {
-        self.faults.replace(by, faults);
+        self.inspector.faults.replace(by, faults);
         self.observe();
         // Who waits because of one that is gone has nobody else to call it.
         self.family.waiting.all_freed();
@@ -174,26 +162,5 @@ impl Pool {
     #[doc(alias = "m_defragrandomfailures")]
     pub fn inject(&self, faults: impl IntoIterator<Item = Fault>) {
         self.shared().inject(By::Program, faults);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use core::panic::Location;
-
-    use crate::error::Resource;
-
-    #[cfg_attr(miri, ignore = "arithmetic, and much of it")]
-    #[test]
-    fn one_in_n_is_about_that() {
-        let site = Location::caller();
-        for n in [0, 1, 2, 10, 256] {
-            let fault = Armed::new(By::Program, Fault::one_in(n, 0));
-            let strikes = (0..65_536).filter(|_| fault.strikes(Resource::Mbuf.into(), site)).count();
-            let expected = 65_536_usize.checked_div(n as usize).unwrap_or(0);
-            assert!(strikes.abs_diff(expected) <= expected / 5, "{strikes} of {expected}");
-            assert!(n > 1 || strikes == expected, "never and always are exact");
-        }
     }
 }

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 
 use mbuf_zone::raw::Mutex;
 
+use super::audit::Audit;
 use super::hooks::Registry;
 use super::{HookGuard, Pool};
 use crate::config::{Class, MHLEN};
@@ -231,6 +232,7 @@ impl Pool {
             Tunable::Memory => self.budget().into(),
             Tunable::Wait => self.shared().tuning.wait.get().into(),
             Tunable::Fault => self.shared().fault(tunable).into(),
+            Tunable::Audit => self.audit().map_or(0_u64, |audit| audit.frequency().into()).into(),
             _ => Value::Number(self.shared().defrag_failures().into()),
         }
     }
@@ -265,6 +267,7 @@ impl Pool {
                 self.shared().set_defrag_failures(n);
             }
             Tunable::Fault => self.shared().set_fault(tunable, value.fault()),
+            Tunable::Audit => self.set_audit(number.and_then(Audit::of_setting)),
             _ => self.set_room(tunable, number.unwrap_or(0)).map_err(refuse)?,
         }
         Ok(self.tunable(tunable))

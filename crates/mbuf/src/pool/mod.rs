@@ -1,9 +1,12 @@
 //! [`Pool`]: where mbufs come from.
 
+mod audit;
 mod cache;
+mod chance;
 mod family;
 mod faults;
 mod hooks;
+mod inspector;
 mod limits;
 #[cfg(all(target_os = "linux", feature = "pressure"))]
 mod pressure;
@@ -20,10 +23,16 @@ use core::fmt;
 
 use mbuf_zone::{Heap, PageSource};
 
+use audit::Tell;
+pub use audit::{
+    Audit, AuditEvent, AuditReport, Buffer, Damage, Finding, History, LeakScope, LifeEvent, LiveBuffer,
+    LiveGroup,
+};
 pub use cache::PoolCache;
 pub(crate) use family::Family;
 pub(crate) use faults::Faults;
 pub use hooks::HookGuard;
+pub(crate) use inspector::Inspector;
 pub use limits::LimitChange;
 use limits::{Control, Rules};
 #[cfg(all(target_os = "linux", feature = "pressure"))]
@@ -45,6 +54,7 @@ pub(crate) use warning::Warner;
 use crate::config::{Class, LINK_HEADER, MHLEN};
 use crate::error::BuildError;
 use crate::fault::Fault;
+use crate::raw::GUARD;
 use crate::raw::zones::Limits;
 pub(crate) use crate::raw::zones::Shared;
 use crate::tune::{MAX_HEADROOM, Resolved, SettingErrors, Tunable, Tunables};
@@ -86,6 +96,7 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        self.shared.tell_what_is_left();
         self.shared.close();
     }
 }
@@ -121,6 +132,9 @@ impl Pool {
             wait,
             defrag_failures,
             fault,
+            audit,
+            guards,
+            tell,
             rules,
             limits,
             source,
@@ -129,7 +143,9 @@ impl Pool {
         } = settings;
         let tuning = Tuning { room: Room::new(link, header, data), ..Tuning::default() };
         tuning.wait.set(wait);
-        let shared = Shared::new(name, tuning, limits, source, locked, Warner::new(warn));
+        let inspector = Inspector::new(if guards { GUARD } else { 0 }, tell);
+        let shared = Shared::new(name, tuning, inspector, limits, source, locked, Warner::new(warn));
+        shared.set_audit(audit);
         shared.set_defrag_failures(defrag_failures);
         shared.set_fault(Tunable::Fault, fault);
         Self::of(shared, Arc::new(Control::new(rules)))
@@ -223,6 +239,9 @@ struct Settings {
     wait: Option<usize>,
     defrag_failures: u32,
     fault: Option<Fault>,
+    audit: Option<Audit>,
+    guards: bool,
+    tell: Option<Arc<Tell>>,
     rules: Rules,
     limits: Limits,
     source: Arc<dyn PageSource>,
@@ -238,6 +257,9 @@ impl Default for Settings {
             wait: Some(0),
             defrag_failures: 0,
             fault: None,
+            audit: None,
+            guards: false,
+            tell: None,
             rules: Rules::default(),
             limits: Limits::default(),
             source: Arc::new(Heap),
@@ -273,6 +295,7 @@ impl PoolBuilder {
         self.settings.room = [number(Tunable::LinkHeader), number(Tunable::Header), data];
         self.settings.wait = resolved.value(Tunable::Wait).number();
         self.settings.defrag_failures = number(Tunable::DefragFailures) as u32;
+        self.settings.audit = Audit::of_setting(number(Tunable::Audit));
         self.settings.fault = resolved.value(Tunable::Fault).fault();
         self.settings.limits = resolved.limits();
         self.settings.rules = Rules {

@@ -10,6 +10,7 @@ mod count;
 #[cfg(feature = "ffi")]
 pub(crate) mod foreign;
 mod mbuf;
+mod plot;
 mod queue;
 mod run;
 mod storage;
@@ -17,6 +18,7 @@ pub(crate) mod zones;
 
 pub use chain::{Bare, Chain, Head, Header, MbufChain, Packet};
 pub(crate) use mbuf::{Edit, Hold, Mbuf, PacketHeader, RawMbuf};
+pub(crate) use plot::{GUARD, Plot, Plots};
 pub(crate) use queue::PacketList;
 pub(crate) use run::{Run, Segs, Trash};
 pub use storage::StorageKind;

@@ -28,17 +28,18 @@ use mbuf_zone::PageSource;
 use mbuf_zone::raw::{Cause, Head, Hooks, Local, Mutex, Object, RawZone, Settings, Shape, Site};
 
 use super::mbuf::{self, Hold, Mbuf, RawMbuf};
+use super::plot::{self, GUARD, Plots};
 use super::storage::{External, Storage};
 use super::{in_lane, lane};
 use crate::config::{Class, MHLEN, MLEN};
 use crate::error::{AllocCause, AllocError, OpError, Refused, Resource};
-use crate::pool::{Counters, Family, Faults, Tuning, Warner};
+use crate::pool::{Buffer, Counters, Family, Inspector, LifeEvent, Tuning, Warner};
 
 /// Everything the mbufs of a pool share. It lives as long as a handle of the pool or any of its buffers.
 pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) tuning: Tuning,
-    pub(crate) faults: Faults,
+    pub(crate) inspector: Arc<Inspector>,
     observing: Mutex<()>,
     pub(crate) mbufs: RawZone,
     /// Mbufs with a cluster each, by class.
@@ -102,7 +103,41 @@ enum Kind {
     Records,
 }
 
-struct PoolHooks(Pooled, Kind);
+impl Kind {
+    fn buffer(self) -> Buffer {
+        match self {
+            Kind::Mbufs => Buffer::Mbuf,
+            Kind::Pairs(class) => Buffer::Pair(class),
+            Kind::Clusters(class) => Buffer::Cluster(class),
+            Kind::Records => Buffer::External,
+        }
+    }
+
+    fn is_mbuf(self) -> bool {
+        matches!(self, Kind::Mbufs | Kind::Pairs(_))
+    }
+}
+
+struct PoolHooks(Pooled, Kind, Arc<Inspector>);
+
+impl PoolHooks {
+    /// What a free object has of bytes.
+    ///
+    /// # Safety
+    /// The object is a free one of the zone, and nobody else's while the result, and what it gives, is in use.
+    unsafe fn plots<'a>(&self, object: Object) -> Plots<'a> {
+        let guard = self.2.guard;
+        // SAFETY: by this function's contract. A free mbuf holds its storage alone.
+        unsafe {
+            match self.1 {
+                Kind::Mbufs => Plots::of_mbuf(object),
+                Kind::Pairs(class) => Plots::of_pair(object, class, guard),
+                Kind::Clusters(class) => Plots::of_cluster(object, class, guard),
+                Kind::Records => Plots::NONE,
+            }
+        }
+    }
+}
 
 // SAFETY: `init` leaves what the pool expects of a free object: an mbuf at rest, with a cluster of its own in a pair,
 // storage made of its block, or nothing in a record. `fini` takes the cluster of a pair away; the others hold nothing
@@ -121,8 +156,14 @@ unsafe impl Hooks for PoolHooks {
             Kind::Clusters(class) => {
                 // Never missing: the shape has blocks.
                 let Some(block) = block else { return false };
-                // SAFETY: by the contract of this function; the shape gives blocks of the class's size, zeroed once.
-                unsafe { Storage::init_cluster(object, block, class.size() as u32) };
+                // SAFETY: by the contract of this function; the shape gives blocks of the class's size, zeroed once, and
+                // behind that the guard.
+                unsafe {
+                    Storage::init_cluster(object, block, class.size() as u32);
+                    if self.2.guard > 0 {
+                        plot::fill_guard(block, class.size());
+                    }
+                }
             }
             Kind::Records => {}
         }
@@ -134,6 +175,10 @@ unsafe impl Hooks for PoolHooks {
     }
 
     unsafe fn fini(&self, object: Object) -> Option<Object> {
+        // SAFETY: free, and nobody else's. The storage of a pair stays a free cluster, with what is known of it.
+        let plots = unsafe { self.plots(object) };
+        let own = if self.1.is_mbuf() { 1 } else { usize::MAX };
+        self.2.auditor.retired(plots.take(own));
         match self.1 {
             // SAFETY: the mbuf is free; its cluster is nobody else's, with its count at one.
             Kind::Pairs(_) => unsafe { mbuf::fini(object) },
@@ -146,9 +191,7 @@ unsafe impl Hooks for PoolHooks {
     }
 
     fn asked(&self, site: Site) -> Result<(), Cause> {
-        let strikes = |resource: Resource| {
-            self.0.with(|shared| shared.faults.strikes(resource.into(), site)).unwrap_or(false)
-        };
+        let strikes = |resource: Resource| self.2.faults.strikes(resource.into(), site);
         let refused = match self.1 {
             Kind::Mbufs | Kind::Pairs(_) => strikes(Resource::Mbuf),
             Kind::Clusters(class) => strikes(class.into()),
@@ -158,6 +201,28 @@ unsafe impl Hooks for PoolHooks {
             _ if refused => Err(Cause::Refused),
             Kind::Pairs(class) if strikes(class.into()) => Err(Cause::PartRefused),
             _ => Ok(()),
+        }
+    }
+
+    unsafe fn taken(&self, object: Object, site: Site) {
+        let (buffer, address) = (self.1.buffer(), object.as_ptr::<u8>().as_ptr().addr());
+        // SAFETY: free, and nobody else's until this returns.
+        let plots = unsafe { self.plots(object) };
+        let record = self.2.auditor.taken(buffer, address, site, plots).unwrap_or(0);
+        if self.1.is_mbuf() {
+            // SAFETY: as above.
+            unsafe { RawMbuf::set_track(object.as_ptr(), record) };
+        }
+    }
+
+    unsafe fn returned(&self, object: Object) {
+        let address = object.as_ptr::<u8>().as_ptr().addr();
+        // SAFETY: free, and nobody else's until this returns.
+        let plots = unsafe { self.plots(object) };
+        self.2.auditor.returned(address, plots);
+        if self.1.is_mbuf() {
+            // SAFETY: as above.
+            unsafe { RawMbuf::set_track(object.as_ptr(), 0) };
         }
     }
 
@@ -194,6 +259,7 @@ impl Shared {
     pub(crate) fn new(
         name: String,
         tuning: Tuning,
+        inspector: Inspector,
         limits: Limits,
         source: Arc<dyn PageSource>,
         locked: bool,
@@ -201,7 +267,7 @@ impl Shared {
     ) -> Arc<Self> {
         let family = Family::new(locked, warner);
         family.group.set_budget(limits.budget);
-        Self::make(name, tuning, Faults::default(), family, Origin::New(limits, source))
+        Self::make(name, tuning, inspector, family, Origin::New(limits, source))
     }
 
     /// A pool over the kegs of this one.
@@ -209,7 +275,7 @@ impl Shared {
         let shared = Self::make(
             name,
             self.tuning.again(),
-            self.faults.again(),
+            self.inspector.again(),
             self.family.clone(),
             Origin::Over(self),
         );
@@ -220,13 +286,13 @@ impl Shared {
     fn make(
         name: String,
         tuning: Tuning,
-        faults: Faults,
+        inspector: Inspector,
         family: Arc<Family>,
         origin: Origin<'_>,
     ) -> Arc<Self> {
-        let mut faults = Some(faults);
+        let inspector = Arc::new(inspector);
         let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
-            let with_hooks = |kind| Box::new(PoolHooks(Pooled(weak.clone()), kind));
+            let with_hooks = |kind| Box::new(PoolHooks(Pooled(weak.clone()), kind, inspector.clone()));
             let settings = |bytes| Settings {
                 magazine: magazine(bytes),
                 user: weak.as_ptr().cast(),
@@ -244,9 +310,14 @@ impl Shared {
                 let hooks = with_hooks(Kind::Clusters(class));
                 match &origin {
                     Origin::New(limits, source) => {
-                        let align = if class == Class::Jumbo9 { 1024 } else { size.min(4096) };
+                        let align = match class {
+                            _ if inspector.guard > 0 => GUARD,
+                            Class::Jumbo9 => 1024,
+                            _ => size.min(4096),
+                        };
+                        let block = Layout::from_size_align(size + inspector.guard, align);
                         #[allow(clippy::expect_used, reason = "sizes of classes")]
-                        let block = Layout::from_size_align(size, align).expect("a constant layout");
+                        let block = block.expect("a constant layout");
                         let shape = Shape::new(Layout::new::<Storage>()).with_block(block);
                         RawZone::new(shape, &limited(limits.clusters[i], size, source), hooks)
                     }
@@ -280,7 +351,7 @@ impl Shared {
             Shared {
                 name,
                 tuning,
-                faults: faults.take().unwrap_or_default(),
+                inspector: inspector.clone(),
                 observing: Mutex::new(()),
                 mbufs,
                 packets,
@@ -298,7 +369,7 @@ impl Shared {
     /// Has the zones show what comes and goes, if anybody wants to see it.
     pub(crate) fn observe(&self) {
         let _one = self.observing.lock();
-        let on = self.faults.watch_allocations();
+        let on = self.inspector.looks();
         self.zones().for_each(|zone| zone.observe(on));
     }
 
@@ -390,8 +461,17 @@ impl Shared {
         from: &impl Hold,
         part: Range<usize>,
     ) -> Result<Mbuf, OpError> {
+        // Before there is a new mbuf, while there is little to keep in registers.
+        from.note(LifeEvent::Shared);
+        let object = match self.bare() {
+            Ok(object) => object,
+            Err(error) => {
+                from.note(LifeEvent::Refused);
+                return Err(error.into());
+            }
+        };
         // SAFETY: an object of the mbuf zone, at rest, just handed out.
-        unsafe { Mbuf::showing(self.bare()?, header, from, part) }
+        unsafe { Mbuf::showing(object, header, from, part) }
     }
 
     /// An empty mbuf with a packet header and a 2 KiB cluster (`m_getcl`).

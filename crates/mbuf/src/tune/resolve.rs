@@ -120,6 +120,7 @@ impl Tunables {
         work.or(Tunable::Memory, Origin::Default, || Value::Unlimited);
         work.or(Tunable::Wait, Origin::Default, || 0_u64.into());
         work.or(Tunable::DefragFailures, Origin::Default, || 0_u64.into());
+        work.or(Tunable::Audit, Origin::Default, || 0_u64.into());
         work.or(Tunable::Fault, Origin::Default, || Value::Fault(None));
         let Work { tunables, errors } = work;
         let fallback = Setting { value: Value::Unlimited, origin: Origin::Default };

@@ -26,6 +26,7 @@ use crate::fault::{Fault, FaultError};
 /// | `Wait` | `kern.ipc.mbuf_wait` | milliseconds, or `unlimited` |
 /// | `DefragFailures` | `kern.ipc.m_defragrandomfailures` | 0 for never, or *n* for one in *n* |
 /// | `Fault` | `kern.ipc.mbuf.fault` | `none`, or a [`Fault`] as text |
+/// | `Audit` | `kern.ipc.mbuf.audit` | 0 for none, or *n* to record one allocation in *n* |
 ///
 /// [`about`](Self::about) says what each is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +49,7 @@ pub enum Tunable {
     Wait,
     DefragFailures,
     Fault,
+    Audit,
 }
 
 struct Info {
@@ -180,12 +182,18 @@ static TABLE: [Info; Tunable::ALL.len()] = {
             Kind::Fault,
             "allocations that fail as if memory had run out, to test what the program does then",
         ),
+        info(
+            "kern.ipc.mbuf.audit",
+            "MBUF_AUDIT",
+            Kind::OneIn,
+            "one in so many allocations is recorded: who asked for it, when, what happens to it; 0: none is",
+        ),
     ]
 };
 
 impl Tunable {
     /// All of them.
-    pub const ALL: [Tunable; 16] = [
+    pub const ALL: [Tunable; 17] = [
         Tunable::Preset,
         Tunable::Policy,
         Tunable::MaxUsers,
@@ -202,6 +210,7 @@ impl Tunable {
         Tunable::Wait,
         Tunable::DefragFailures,
         Tunable::Fault,
+        Tunable::Audit,
     ];
 
     fn info(self) -> &'static Info {

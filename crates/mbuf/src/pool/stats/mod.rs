@@ -324,6 +324,6 @@ pub(super) fn snapshot(shared: &Shared) -> PoolStats {
         memory_waited: shared.family.waiting.waited_memory(),
         reclaims: shared.family.reclaim.runs.get(),
         reclaim_panics: shared.family.reclaim.panics.get(),
-        faults: family.iter().map(|shared| shared.faults.struck.get()).sum(),
+        faults: family.iter().map(|shared| shared.inspector.faults.struck.get()).sum(),
     }
 }

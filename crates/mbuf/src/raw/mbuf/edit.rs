@@ -8,6 +8,7 @@ use core::slice;
 
 use super::{Mbuf, PacketHeader, RawMbuf, flag};
 use crate::meta::MbufType;
+use crate::pool::LifeEvent;
 
 /// Leave to change one segment, wherever it is linked.
 ///
@@ -192,6 +193,7 @@ impl<'a> Edit<'a> {
         self.len.set(at as u32);
         self.give_up_tail();
         self.clear_end();
+        self.note(LifeEvent::Split);
     }
 
     /// The segment does not end a record: what did was cut off, or stands in another segment now.

@@ -44,6 +44,7 @@ use super::storage::{Storage, StorageKind};
 use super::zones::Shared;
 use crate::config::{HEADER_OFFSET, MHLEN, MLEN, MSIZE, PLAIN_OFFSET};
 use crate::meta::{MbufType, Meta};
+use crate::pool::LifeEvent;
 use crate::tag::TagList;
 
 pub(crate) use edit::Edit;
@@ -334,6 +335,60 @@ impl RawMbuf {
     pub(crate) fn shared(&self) -> &Shared {
         // SAFETY: the zones of a pool have its `Shared` as user pointer, and an object that is out keeps it alive.
         unsafe { &*self.head.user().cast::<Shared>() }
+    }
+
+    /// The address, by which others know the mbuf.
+    pub(crate) fn address(&self) -> usize {
+        ptr::from_ref(self).addr()
+    }
+
+    /// The storage that a free mbuf keeps.
+    pub(super) fn resting_storage(&self) -> Option<ptr::NonNull<Storage>> {
+        ptr::NonNull::new(self.storage.get())
+    }
+
+    /// The data area of a free mbuf, as far as nothing rests there: with storage, the place of the packet header alone, for
+    /// behind that may be what C sees of the storage.
+    ///
+    /// # Safety
+    /// The mbuf is free and nobody else's while the slice is in use.
+    pub(super) unsafe fn resting_area<'a>(mbuf: ptr::NonNull<Self>) -> &'a mut [u8] {
+        // SAFETY: ours by this function's contract; bytes all of which are initialised, for slabs are zeroed once, and a
+        // header has no padding.
+        unsafe {
+            let has_storage = mbuf.as_ref().has_storage();
+            let area = &mut (*(*mbuf.as_ptr()).area.get()).0;
+            if has_storage { &mut area[..HEADER_OFFSET - PLAIN_OFFSET] } else { area }
+        }
+    }
+
+    /// Writes the number of its record on an mbuf that is about to be handed out; zero for none.
+    ///
+    /// # Safety
+    /// The mbuf is nobody else's.
+    pub(super) unsafe fn set_track(mbuf: ptr::NonNull<Self>, record: u32) {
+        // SAFETY: ours by this function's contract.
+        unsafe { mbuf.as_ref() }.track.set(record);
+    }
+
+    /// Tells the audit what happens, if the mbuf has a record.
+    #[inline]
+    pub(crate) fn note(&self, event: LifeEvent) {
+        if self.track.get() != 0 {
+            self.note_record(event);
+        }
+    }
+
+    /// Tells the audit who has the mbuf, if it has a record.
+    pub(crate) fn claim(&self, owner: &'static str, id: u32) {
+        if self.track.get() != 0 {
+            self.shared().inspector.auditor.claim(self.address(), owner, id);
+        }
+    }
+
+    #[cold]
+    fn note_record(&self, event: LifeEvent) {
+        self.shared().inspector.auditor.note(self.address(), event);
     }
 
     fn header_place(&self) -> *mut PacketHeader {

@@ -1,0 +1,30 @@
+//! Who looks at what comes and goes: faults, and the audit.
+
+use alloc::sync::Arc;
+
+use super::Faults;
+use super::audit::{Auditor, Tell};
+
+/// See the module. The hooks of the zones have it, and it has nothing of the zones.
+pub(crate) struct Inspector {
+    pub(crate) faults: Faults,
+    pub(crate) auditor: Auditor,
+    /// Bytes behind each cluster that are nobody's.
+    pub(crate) guard: usize,
+}
+
+impl Inspector {
+    pub(super) fn new(guard: usize, tell: Option<Arc<Tell>>) -> Self {
+        Inspector { faults: Faults::default(), auditor: Auditor::new(tell), guard }
+    }
+
+    /// For a pool over the same kegs.
+    pub(crate) fn again(&self) -> Self {
+        Inspector { faults: self.faults.again(), auditor: self.auditor.again(), guard: self.guard }
+    }
+
+    /// Whether anybody wants to see what comes and goes.
+    pub(crate) fn looks(&self) -> bool {
+        self.auditor.is_on() || self.faults.watch_allocations()
+    }
+}
