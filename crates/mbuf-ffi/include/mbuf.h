@@ -81,7 +81,11 @@ struct m_ext {
 	uint32_t ext_size;
 	uint32_t ext_type : 8;
 	uint32_t ext_flags : 24;
-	m_ext_free_t *ext_free;
+	union {
+		m_ext_free_t *ext_free;
+		void (*ext_free_arg)(void *);
+		void (*ext_free_buf)(char *, unsigned int, void *);
+	};
 	void *ext_arg1;
 	void *ext_arg2;
 	void (*ext_ref)(void *);
@@ -94,9 +98,9 @@ struct mbuf {
 	struct mbuf *m_nextpkt;  /* the next packet */
 	char *m_data;
 	int32_t m_len;
-	uint32_t m_type : 5;
+	uint32_t m_type : 4;
 	uint32_t m_priv_state : 8;
-	uint32_t m_flags : 19;
+	uint32_t m_flags : 20;
 	void *m_priv_storage;
 	char *m_priv_buf;
 	uint32_t m_priv_cap;
@@ -138,6 +142,8 @@ struct mbuf {
 #define M_PROTO10 0x10000
 #define M_PROTO11 0x20000
 #define M_RDONLY 0x40000
+/* Set by hand with M_EXT: ext_ref and ext_free_arg are called for every mbuf (DragonFly). */
+#define M_PRIV_COUNTED 0x80000
 #define M_PROTOFLAGS (0x3ff80)
 /* Go where a header goes. */
 #define M_COPYFLAGS (M_PKTHDR | M_BCAST | M_MCAST | M_PROMISC | M_VLANTAG | M_PROTOFLAGS)
@@ -240,7 +246,7 @@ int m_sanity(struct mbuf *m, int sanitize);
 void m_print(const struct mbuf *m, int maxlen);
 
 /* Copies. */
-struct mbuf *m_copym(struct mbuf *m, int off, int len, int how);
+struct mbuf *m_copym(const struct mbuf *m, int off, int len, int how);
 struct mbuf *m_copypacket(struct mbuf *m, int how);
 struct mbuf *m_dup(const struct mbuf *m, int how);
 struct mbuf *m_devget(char *buf, int len, int off, struct ifnet *ifp, void (*copy)(char *from, char *to, unsigned int len));

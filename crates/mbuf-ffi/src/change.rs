@@ -241,7 +241,7 @@ pub unsafe extern "C" fn m_chtype(m: M, ty: c_int) {
     // SAFETY: an mbuf of C's.
     let done = unsafe {
         edit_one(m, |list| {
-            list.set_type((ty & 0x1f) as u8);
+            list.set_type((ty & 0xf) as u8);
             Ok(())
         })
     };

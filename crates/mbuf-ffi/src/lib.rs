@@ -8,6 +8,7 @@
 mod border;
 mod change;
 mod copy;
+mod dialect;
 mod free;
 mod header;
 mod look;

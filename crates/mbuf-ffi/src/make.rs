@@ -15,7 +15,7 @@ const M_RDONLY: c_int = 0x40000;
 
 #[inline(always)]
 fn bits(kind: c_int) -> u8 {
-    (kind & 0x1f) as u8
+    (kind & 0xf) as u8
 }
 
 pub(crate) fn kind(kind: c_int, flags: c_int) -> Kind {
@@ -206,6 +206,23 @@ pub unsafe extern "C" fn m_extadd(
     unsafe { lend("m_extadd", m, lent, flags) };
 }
 
+/// Bytes of a device as a packet from an interface: `copy` fills a piece, from so many bytes on.
+pub(crate) fn received(
+    function: &str,
+    len: usize,
+    ifp: *mut Ifnet,
+    copy: &mut dyn FnMut(usize, &mut [u8]),
+) -> M {
+    const HEADROOM: usize = 16;
+    let mut list =
+        match Loose::filled(pool(), kind(1, M_PKTHDR), len, HEADROOM, &mut |at, place| copy(at, place)) {
+            Ok(list) => list,
+            Err(error) => return failed(function, error),
+        };
+    list.set_interface(ifp.cast());
+    list.export()
+}
+
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn m_devget(
     buf: *mut c_char,
@@ -217,21 +234,14 @@ pub unsafe extern "C" fn m_devget(
     if len <= 0 {
         return ptr::null_mut();
     }
-    let made = Loose::filled(pool(), kind(1, M_PKTHDR), len as usize, 16, &mut |offset, place: &mut [u8]| {
+    received("m_devget", len as usize, ifp, &mut |at, place| {
         // SAFETY: `len` bytes are there, for C's own routine or for ours.
         unsafe {
-            let from = buf.add(offset);
-            let (to, n) = (place.as_mut_ptr(), place.len());
+            let (from, to, n) = (buf.add(at), place.as_mut_ptr(), place.len());
             match copy {
                 Some(copy) => copy(from, to.cast(), n as c_uint),
                 None => ptr::copy_nonoverlapping(from.cast::<u8>(), to, n),
             }
         }
-    });
-    let mut list = match made {
-        Ok(list) => list,
-        Err(error) => return failed("m_devget", error),
-    };
-    list.set_interface(ifp.cast());
-    list.export()
+    })
 }

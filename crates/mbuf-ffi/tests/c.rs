@@ -6,12 +6,23 @@ use std::process::Command;
 
 use common::{build, compilers, has, ran};
 
-const PROGRAMS: [&str; 4] = ["smoke", "border", "rest", "faults"];
+const PROGRAMS: [&str; 7] = ["smoke", "border", "rest", "faults", "freebsd", "netbsd", "dragonfly"];
+/// Those that are C++, too.
+const SYSTEMS: [&str; 3] = ["freebsd", "netbsd", "dragonfly"];
 
 #[test]
 fn programs_in_c_run() {
     for compiler in compilers("c11") {
         for program in PROGRAMS {
+            ran(&mut Command::new(build(compiler, program, &[])));
+        }
+    }
+}
+
+#[test]
+fn programs_for_one_system_run_in_the_other_language() {
+    for compiler in compilers("c++17") {
+        for program in SYSTEMS {
             ran(&mut Command::new(build(compiler, program, &[])));
         }
     }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -81,31 +81,50 @@ fn in_c(ty: &str) -> String {
     .to_owned()
 }
 
+/// Systems with a header of their own, whose functions' names end as its name does.
+const SYSTEMS: [&str; 3] = ["freebsd", "netbsd", "dragonfly"];
+
+fn header_of(function: &str) -> String {
+    let system = SYSTEMS.into_iter().find(|system| function.ends_with(&format!("_{system}")));
+    system.map_or_else(|| "mbuf.h".to_owned(), |system| format!("mbuf/{system}.h"))
+}
+
 #[test]
 fn prototypes_are_those_of_the_library() {
-    let mut text = String::from(
-        "#include <stddef.h>\n#include <string.h>\n#include <sys/uio.h>\n#define const\n#include <mbuf.h>\n",
-    );
+    let mut texts: BTreeMap<String, String> = BTreeMap::new();
     for (name, arguments, result) in functions() {
         let arguments: Vec<String> = arguments.iter().map(|ty| in_c(ty)).collect();
         let arguments = if arguments.is_empty() { "void".to_owned() } else { arguments.join(", ") };
+        let header = header_of(&name);
+        let text = texts.entry(header.clone()).or_insert_with(|| {
+            let used: String = ["errno", "limits", "stddef", "stdlib", "string", "sys/uio"]
+                .map(|header| format!("#include <{header}.h>\n"))
+                .concat();
+            format!("{used}#define const\n#define volatile\n#include <{header}>\n")
+        });
         // A second declaration that differs does not compile, nor does one that is the only one.
-        text += &format!(
+        *text += &format!(
             "{} {name}({arguments});\nvoid *use_{name}(void) {{ return (void *)&(({name})); }}\n",
             in_c(&result)
         );
     }
-    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("prototypes.c");
-    fs::write(&file, text).unwrap();
-    for compiler in compilers("c11") {
-        // A function's address as a pointer to data is what POSIX allows, and ISO C does not.
-        ran(compile(compiler).args(["-Wno-pedantic"]).arg("-fsyntax-only").arg(&file));
+    assert_eq!(texts.len(), 1 + SYSTEMS.len());
+    for (header, text) in texts {
+        let name = format!("prototypes-{}.c", header.replace(['/', '.'], "-"));
+        let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::write(&file, text).unwrap();
+        for compiler in compilers("c11") {
+            // A function's address as a pointer to data is what POSIX allows, and ISO C does not.
+            ran(compile(compiler).args(["-Wno-pedantic"]).arg("-fsyntax-only").arg(&file));
+        }
     }
 }
 
-/// Names that a header declares as functions.
+/// Names that the headers declare as functions of the library.
 fn declared() -> BTreeSet<String> {
-    let text = fs::read_to_string(source("include/mbuf.h")).unwrap();
+    let headers = SYSTEMS.map(|system| format!("mbuf/{system}.h")).into_iter().chain(["mbuf.h".to_owned()]);
+    let text: String =
+        headers.map(|header| fs::read_to_string(source("include").join(header)).unwrap()).collect();
     let mut names = BTreeSet::new();
     for line in text.lines().filter(|line| {
         line.contains(");") && !line.starts_with("static") && !line.starts_with([' ', '\t', '#'])

@@ -47,8 +47,8 @@ int main(void)
 	struct mbuf m;
 	uint32_t word;
 	memset(&m, 0, sizeof(m));
-	m.m_type = 0x1f;
-	m.m_flags = M_EXT | M_EOR | M_RDONLY;
+	m.m_type = 0xf;
+	m.m_flags = M_EXT | M_EOR | M_RDONLY | M_PRIV_COUNTED;
 	memcpy(&word, (char *)&m + 44, sizeof(word));
-	return word == (0x1fu | 1u << 13 | 1u << 15 | 1u << 31) ? 0 : 1;
+	return word == (0xfu | 1u << 12 | 1u << 14 | 1u << 30 | 1u << 31) ? 0 : 1;
 }

@@ -81,7 +81,9 @@ pub(crate) fn build(compiler: Compiler, name: &str, more: &[&str]) -> PathBuf {
     let program =
         PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{tag}", compiler.command));
     let mut command = compile(compiler);
-    command.args(more).arg(source(&format!("tests/c/{name}.c"))).arg(libraries().join("libmbuf.a"));
+    let language = if compiler.standard.starts_with("c++") { "c++" } else { "c" };
+    command.args(more).args(["-x", language]).arg(source(&format!("tests/c/{name}.c")));
+    command.args(["-x", "none"]).arg(libraries().join("libmbuf.a"));
     command.args(["-lpthread", "-ldl", "-lm", "-o"]).arg(&program);
     ran(&mut command);
     program

@@ -2,6 +2,7 @@
 
 use super::first;
 use crate::raw::foreign::{Error, Loose, View};
+use crate::raw::{Mbuf, PacketHeader};
 
 impl Loose {
     /// Whether the first mbuf has a packet header.
@@ -62,9 +63,7 @@ impl Loose {
         let (mut to, mut source) = (first(self)?, first(from)?);
         let possible = source.has_header() && to.can_carry_header();
         if possible {
-            drop(to.has_header().then(|| to.take_header()));
-            to.add_header();
-            to.set_header(source.take_header());
+            put_header(&mut to, source.take_header());
         }
         self.run.push_front(to);
         from.run.push_front(source);
@@ -79,9 +78,7 @@ impl Loose {
         let mut to = first(self)?;
         let possible = to.can_carry_header();
         if possible {
-            drop(to.has_header().then(|| to.take_header()));
-            to.add_header();
-            to.set_header(header);
+            put_header(&mut to, header);
         }
         self.run.push_front(to);
         if possible { Ok(()) } else { Err(Error::NoHeader) }
@@ -90,7 +87,17 @@ impl Loose {
     /// `m_chtype`, of all mbufs that are here.
     pub fn set_type(&mut self, bits: u8) {
         for mut seg in self.segs_mut() {
-            seg.set_type(bits & 0x1f);
+            seg.set_type(bits & 0xf);
         }
+    }
+}
+
+/// Gives an mbuf a header in place of the one it has. If it is empty, what is put there begins behind the header.
+fn put_header(mbuf: &mut Mbuf, header: PacketHeader) {
+    drop(mbuf.has_header().then(|| mbuf.take_header()));
+    mbuf.add_header();
+    mbuf.set_header(header);
+    if !mbuf.has_storage() && mbuf.len() == 0 {
+        mbuf.place(0);
     }
 }

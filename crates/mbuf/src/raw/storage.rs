@@ -85,17 +85,19 @@ impl Storage {
     }
 }
 
-/// Lets go of storage; the last one gives it back to its zone and drops the owner of external storage.
+/// Lets go of storage; the last one, on true, gives it back to its zone and drops the owner of external storage.
 ///
 /// # Safety
 /// The caller is one holder of `storage`, of that kind, and never uses it again.
 #[inline]
-pub(super) unsafe fn release(storage: NonNull<Storage>, kind: StorageKind) {
+pub(super) unsafe fn release(storage: NonNull<Storage>, kind: StorageKind) -> bool {
     // SAFETY: a holder keeps the storage live; the last one gives it away.
     unsafe {
-        if storage.as_ref().refs.release() {
+        let last = storage.as_ref().refs.release();
+        if last {
             give_away(storage, kind);
         }
+        last
     }
 }
 
@@ -278,13 +280,13 @@ pub(super) unsafe fn owner_is<O: 'static>(storage: NonNull<Storage>) -> bool {
     unsafe { ((*storage.cast::<External>().as_ptr()).operations.type_id)() == TypeId::of::<O>() }
 }
 
-#[cfg(feature = "bytes")]
 /// The owner of external storage, if it is an `O`.
 ///
 /// # Safety
-/// The caller holds `storage`, which is external and read-only, while the reference lives.
+/// The caller holds `storage`, which is external, while the reference lives. The owner is only borrowed shared.
+#[cfg(any(feature = "bytes", feature = "ffi"))]
 pub(super) unsafe fn owner_ref<'a, O: Send + Sync + 'static>(storage: NonNull<Storage>) -> Option<&'a O> {
-    // SAFETY: live while the caller holds it; a read-only owner was only ever borrowed shared (`from_owner`).
+    // SAFETY: live while the caller holds it; borrowed by this function's contract.
     unsafe {
         if !owner_is::<O>(storage) {
             return None;

@@ -16,7 +16,7 @@ use crate::error::OpError;
 use crate::meta::{MbufType, Meta};
 use crate::pool::Shared;
 use crate::raw::lane;
-use crate::raw::storage::StorageKind;
+use crate::raw::storage::{self, Storage, StorageKind, owner_ref};
 
 /// An mbuf as C names it.
 #[repr(transparent)]
@@ -62,9 +62,8 @@ const _: () = {
     );
     assert!(offset_of!(Meta, priority) == 28 && offset_of!(Meta, timestamp) == 32);
     assert!(offset_of!(Meta, user) == 40 && offset_of!(Meta, scratch) == 48);
-    assert!(
-        flag::EXT == 1 << 13 && flag::PKTHDR == 1 << 14 && flag::END == 1 << 15 && flag::READ_ONLY == 1 << 31
-    );
+    assert!(flag::EXT == 1 << 12 && flag::PKTHDR == 1 << 13 && flag::END == 1 << 14);
+    assert!(flag::READ_ONLY == 1 << 30 && flag::COUNTED == 1 << 31 && flag::TYPE_MASK == 0xf);
 };
 
 /// How C wants to hear that nobody uses its memory any more.
@@ -76,10 +75,19 @@ pub enum Release {
     Mbuf(unsafe extern "C" fn(*mut CMbuf)),
     /// `free(arg1, arg2)` (FreeBSD, before).
     Args(unsafe extern "C" fn(*mut c_void, *mut c_void)),
-    /// `free(arg1)` (DragonFly).
-    Arg(unsafe extern "C" fn(*mut c_void)),
+    /// `free(arg1)` for every mbuf that lets go, and `reference(arg1)` for every one that joins (DragonFly).
+    Counted(Counting),
     /// `free(buf, size, arg1)` (NetBSD).
     Buffer(unsafe extern "C" fn(*mut u8, u32, *mut c_void)),
+}
+
+/// What an owner wants to hear who counts the mbufs on its memory itself; the first one is counted.
+#[derive(Clone, Copy)]
+pub struct Counting {
+    /// There is one more.
+    pub reference: Option<unsafe extern "C" fn(*mut c_void)>,
+    /// There is one less.
+    pub free: unsafe extern "C" fn(*mut c_void),
 }
 
 /// Memory of C's.
@@ -100,6 +108,8 @@ pub struct Lent {
 
 // SAFETY: who lends memory takes it back on whatever thread lets go of it last.
 unsafe impl Send for Lent {}
+// SAFETY: shared, it is addresses to be read, and callbacks for whatever thread.
+unsafe impl Sync for Lent {}
 
 impl Lent {
     fn ext(&self) -> Ext {
@@ -107,11 +117,15 @@ impl Lent {
             Release::Never => ptr::null(),
             Release::Mbuf(free) => free as *const (),
             Release::Args(free) => free as *const (),
-            Release::Arg(free) => free as *const (),
+            Release::Counted(Counting { free, .. }) => free as *const (),
             Release::Buffer(free) => free as *const (),
         };
+        let reference = match self.release {
+            Release::Counted(Counting { reference: Some(reference), .. }) => reference as *const (),
+            _ => ptr::null(),
+        };
         let &Lent { buf, size, kind, arg1, arg2, .. } = self;
-        Ext { buf, size, kind, free, arg1, arg2, reference: ptr::null() }
+        Ext { buf, size, kind, free, arg1, arg2, reference }
     }
 }
 
@@ -123,7 +137,7 @@ impl Drop for Lent {
             match release {
                 Release::Never => {}
                 Release::Args(free) => free(arg1, arg2),
-                Release::Arg(free) => free(arg1),
+                Release::Counted(Counting { free, .. }) => free(arg1),
                 Release::Buffer(free) => free(buf, size, arg1),
                 Release::Mbuf(free) => {
                     // The mbuf is home already, and may be somebody else's.
@@ -195,6 +209,39 @@ impl fmt::Display for Fault {
     }
 }
 
+/// The callbacks of an owner who counts the mbufs on its memory, and their argument.
+///
+/// # Safety
+/// The caller holds `storage`, which is of that kind.
+#[inline]
+unsafe fn counting(storage: NonNull<Storage>, kind: StorageKind) -> Option<(Counting, *mut c_void)> {
+    if kind != StorageKind::External {
+        return None;
+    }
+    // SAFETY: by this function's contract; a `Lent` is never borrowed mutably.
+    match unsafe { owner_ref::<Lent>(storage) } {
+        Some(&Lent { release: Release::Counted(counting), arg1, .. }) => Some((counting, arg1)),
+        _ => None,
+    }
+}
+
+/// Lets go of storage; an owner of C's who counts hears of it.
+///
+/// # Safety
+/// As for [`storage::release`].
+#[inline]
+pub(super) unsafe fn release(storage: NonNull<Storage>, kind: StorageKind) {
+    // SAFETY: by this function's contract. Whoever is not the last may not look at the storage any more.
+    unsafe {
+        let counting = counting(storage, kind);
+        if !storage::release(storage, kind)
+            && let Some((Counting { free, .. }, arg)) = counting
+        {
+            free(arg);
+        }
+    }
+}
+
 impl RawMbuf {
     fn ext_place(&self) -> *mut Ext {
         const OFFSET: usize = HEADER_OFFSET - offset_of!(RawMbuf, area);
@@ -227,9 +274,15 @@ impl RawMbuf {
 
     /// The same, for a new holder of another mbuf's storage.
     pub(super) fn publish_as(&self, from: &RawMbuf) {
-        if self.has_storage() {
+        if let Some(storage) = NonNull::new(self.storage.get()) {
             // SAFETY: as above; both have storage.
             unsafe { self.ext_place().write(from.ext_place().read()) };
+            // SAFETY: the mbuf holds the storage.
+            let counting = unsafe { counting(storage, self.kind()) };
+            if let Some((Counting { reference: Some(reference), .. }, arg)) = counting {
+                // SAFETY: who lent the memory gave the callback for this.
+                unsafe { reference(arg) };
+            }
         }
     }
 
@@ -405,23 +458,32 @@ unsafe fn adopt(pool: &Shared, place: NonNull<RawMbuf>) -> Result<(), Settle> {
     if let Some((field, wrong)) = raw.look_at(ext.buf.addr(), ext.size as usize) {
         return Err(fault(field, wrong));
     }
-    let release = match NonNull::new(ext.free.cast_mut()) {
-        None => Release::Never,
-        // SAFETY: C put a function of this type there.
-        Some(free) => Release::Mbuf(unsafe {
-            core::mem::transmute::<*mut (), unsafe extern "C" fn(*mut CMbuf)>(free.as_ptr())
-        }),
+    let counted = raw.has(flag::COUNTED);
+    // SAFETY: C put functions of these types there, or null pointers.
+    let release = unsafe {
+        type Callback = Option<unsafe extern "C" fn(*mut c_void)>;
+        type OnMbuf = unsafe extern "C" fn(*mut CMbuf);
+        match (core::mem::transmute::<*const (), Callback>(ext.free), counted) {
+            (None, _) => Release::Never,
+            (Some(free), true) => {
+                let reference = core::mem::transmute::<*const (), Callback>(ext.reference);
+                Release::Counted(Counting { reference, free })
+            }
+            (Some(free), false) => {
+                Release::Mbuf(core::mem::transmute::<unsafe extern "C" fn(*mut c_void), OnMbuf>(free))
+            }
+        }
     };
     let Ext { buf, size, kind, arg1, arg2, .. } = ext;
     let (data, len) = (raw.data.get(), raw.len.replace(0));
-    raw.flags.set(raw.flags.get() & !flag::EXT);
+    raw.flags.set(raw.flags.get() & !(flag::EXT | flag::COUNTED));
     // SAFETY: ours.
     let mut mbuf = core::mem::ManuallyDrop::new(unsafe { Mbuf::from_raw(place) });
     // SAFETY: C lends the memory until the callback.
     let lent = unsafe { mbuf.lend(pool, Lent { buf, size, kind, release, arg1, arg2 }) };
     if let Err(refused) = lent {
         core::mem::forget(refused.input);
-        raw.flags.set(raw.flags.get() | flag::EXT);
+        raw.flags.set(raw.flags.get() | flag::EXT | if counted { flag::COUNTED } else { 0 });
         raw.len.set(len);
         return Err(Settle::Dry(refused.error));
     }
@@ -442,6 +504,8 @@ impl Mbuf {
     ) -> Result<(), crate::error::Refused<Lent>> {
         use crate::error::{Refused, Resource};
         let ext = lent.ext();
+        // Its owner may have let others have it, too.
+        let read_only = matches!(lent.release, Release::Counted(_));
         let record = match pool.external.get::<{ lane::EXTERNAL }>() {
             Ok(record) => record,
             Err(cause) => return Err(Refused::new(pool.dry(Resource::External, cause), lent)),
@@ -449,7 +513,7 @@ impl Mbuf {
         self.len.set(0);
         // SAFETY: a record just handed out; the rest by this function's contract. A `u32` of bytes is never too much.
         let attached =
-            unsafe { self.attach_external(record, lent, false, |lent| (lent.buf, lent.size as usize)) };
+            unsafe { self.attach_external(record, lent, read_only, |lent| (lent.buf, lent.size as usize)) };
         debug_assert!(attached.is_ok());
         self.len.set(0);
         // SAFETY: the mbuf has storage.

@@ -6,9 +6,13 @@ use core::ptr::{self, NonNull};
 
 use mbuf_zone::raw::{self, Head, Object};
 
+#[cfg(feature = "ffi")]
+use super::foreign::release;
 use super::{Edit, RawMbuf, TYPE_DATA, flag, kind_bits};
 use crate::config::Class;
 use crate::meta::MbufType;
+#[cfg(not(feature = "ffi"))]
+use crate::raw::storage::release;
 use crate::raw::storage::{self, Storage, StorageKind};
 use crate::raw::{in_lane, lane};
 
@@ -23,7 +27,7 @@ impl Drop for Released {
     fn drop(&mut self) {
         if let Some(storage) = self.0 {
             // SAFETY: the count is ours (invariant 1) and gone with us.
-            unsafe { storage::release(storage, self.1) };
+            unsafe { release(storage, self.1) };
         }
     }
 }

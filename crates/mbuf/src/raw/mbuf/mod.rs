@@ -91,34 +91,37 @@ impl PacketHeader {
 /// Bits of `flags` above the type. Those from [`EXT`](flag::EXT) up are what C calls `m_flags`, which it may overwrite;
 /// those below are the library's, and C has no name for them.
 pub(crate) mod flag {
-    pub(crate) const TYPE_MASK: u32 = 0x1f;
+    pub(crate) const TYPE_MASK: u32 = 0xf;
     /// An operation that is being prepared will replace this segment. Never set between operations.
-    pub(crate) const CHOSEN: u32 = 1 << 5;
+    pub(crate) const CHOSEN: u32 = 1 << 4;
     /// Whatever the bytes of the packet header are, it reads as that of a packet of this one mbuf without metadata and
     /// tags. Set where there is none, too: so reads one that is put there.
-    pub(crate) const FRESH: u32 = 1 << 6;
+    pub(crate) const FRESH: u32 = 1 << 5;
     /// This holder may write behind its window even while the storage is shared.
-    pub(crate) const TAIL_OWNER: u32 = 1 << 7;
+    pub(crate) const TAIL_OWNER: u32 = 1 << 6;
     /// The mbuf belongs to a packet zone, for life.
-    pub(crate) const PAIRED: u32 = 1 << 8;
+    pub(crate) const PAIRED: u32 = 1 << 7;
     /// The mbuf is free. Kept for C, which may name it all the same.
     #[cfg(feature = "ffi")]
-    pub(crate) const FREE: u32 = 1 << 9;
+    pub(crate) const FREE: u32 = 1 << 8;
     /// [`StorageKind`](super::StorageKind), three bits; and once more for C, whether there is storage.
-    pub(crate) const KIND_SHIFT: u32 = 10;
-    pub(crate) const EXT: u32 = 1 << 13;
+    pub(crate) const KIND_SHIFT: u32 = 9;
+    pub(crate) const EXT: u32 = 1 << 12;
     pub(crate) const KIND_MASK: u32 = 7 << KIND_SHIFT | EXT;
     /// A packet header is there.
-    pub(crate) const PKTHDR: u32 = 1 << 14;
+    pub(crate) const PKTHDR: u32 = 1 << 13;
     /// Flags that users see and set, sixteen bits.
-    pub(crate) const USER_SHIFT: u32 = 15;
+    pub(crate) const USER_SHIFT: u32 = 14;
     pub(crate) const USER_MASK: u32 = 0xffff << USER_SHIFT;
     /// The last byte of the window is the last of a record. Never set on an empty window.
     pub(crate) const END: u32 = 1 << USER_SHIFT;
     /// Those that, with a packet header, say something of the packet, and go where the header goes.
     pub(crate) const PACKET_MASK: u32 = 0xfffe << USER_SHIFT;
     /// The storage must not be written.
-    pub(crate) const READ_ONLY: u32 = 1 << 31;
+    pub(crate) const READ_ONLY: u32 = 1 << 30;
+    /// Storage that C attached by hand is that of an owner who counts the holders.
+    #[cfg(feature = "ffi")]
+    pub(crate) const COUNTED: u32 = 1 << 31;
 }
 
 /// An mbuf in memory.
@@ -423,7 +426,8 @@ impl RawMbuf {
         if self.kind() != StorageKind::External || !self.has(flag::READ_ONLY) {
             return None;
         }
-        // SAFETY: held by invariant 3, external and read-only as just checked, borrowed with `self`.
+        // SAFETY: held by invariant 3 and external, borrowed with `self`; a read-only owner is only ever borrowed shared
+        // (`from_owner`).
         unsafe { super::storage::owner_ref(ptr::NonNull::new(self.storage.get())?) }
     }
 
