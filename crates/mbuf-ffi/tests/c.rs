@@ -14,7 +14,7 @@ const SYSTEMS: [&str; 3] = ["freebsd", "netbsd", "dragonfly"];
 fn programs_in_c_run() {
     for compiler in compilers("c11") {
         for program in PROGRAMS {
-            ran(&mut Command::new(build(compiler, program, &[])));
+            ran(&mut Command::new(build(compiler, &format!("tests/c/{program}.c"), &[])));
         }
     }
 }
@@ -23,7 +23,7 @@ fn programs_in_c_run() {
 fn programs_for_one_system_run_in_the_other_language() {
     for compiler in compilers("c++17") {
         for program in SYSTEMS {
-            ran(&mut Command::new(build(compiler, program, &[])));
+            ran(&mut Command::new(build(compiler, &format!("tests/c/{program}.c"), &[])));
         }
     }
 }
@@ -42,7 +42,7 @@ fn programs_leak_nothing_and_touch_nothing_that_is_not_theirs() {
                 "--leak-check=full",
                 "--errors-for-leak-kinds=definite",
             ]);
-            ran(command.arg(build(compiler, program, &[])));
+            ran(command.arg(build(compiler, &format!("tests/c/{program}.c"), &[])));
         }
     }
 }
@@ -51,7 +51,7 @@ fn programs_leak_nothing_and_touch_nothing_that_is_not_theirs() {
 fn programs_run_under_address_sanitizer() {
     for compiler in compilers("c11").take(1) {
         for program in PROGRAMS {
-            ran(&mut Command::new(build(compiler, program, &["-fsanitize=address"])));
+            ran(&mut Command::new(build(compiler, &format!("tests/c/{program}.c"), &["-fsanitize=address"])));
         }
     }
 }
@@ -59,7 +59,7 @@ fn programs_run_under_address_sanitizer() {
 #[test]
 fn what_is_wrong_stops_the_program_with_the_function_the_mbuf_and_the_field() {
     let Some(compiler) = compilers("c11").next() else { return };
-    let program = build(compiler, "border", &[]);
+    let program = build(compiler, "tests/c/border.c", &[]);
     let says = |number: &str| {
         let output = Command::new(&program).arg(number).output().unwrap();
         assert!(!output.status.success(), "{number} went on");

@@ -13,7 +13,7 @@ use common::{build, compile, compilers, has, libraries, ran, source};
 #[test]
 fn fields_are_where_the_library_has_them() {
     for compiler in compilers("c11") {
-        ran(&mut Command::new(build(compiler, "layout", &[])));
+        ran(&mut Command::new(build(compiler, "tests/c/layout.c", &[])));
     }
 }
 

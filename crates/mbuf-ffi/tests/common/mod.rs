@@ -73,16 +73,17 @@ pub(crate) fn compile(compiler: Compiler) -> Command {
     command
 }
 
-/// Compiles `tests/c/NAME.c` with more options and links it with the static library.
-pub(crate) fn build(compiler: Compiler, name: &str, more: &[&str]) -> PathBuf {
+/// Compiles a program of this crate with more options and links it with the static library.
+pub(crate) fn build(compiler: Compiler, file: &str, more: &[&str]) -> PathBuf {
     // Tests run at the same time, and may want the same program.
     static BUILT: AtomicU32 = AtomicU32::new(0);
     let tag = BUILT.fetch_add(1, Ordering::Relaxed);
+    let name = file.rsplit('/').next().unwrap();
     let program =
         PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{tag}", compiler.command));
     let mut command = compile(compiler);
     let language = if compiler.standard.starts_with("c++") { "c++" } else { "c" };
-    command.args(more).args(["-x", language]).arg(source(&format!("tests/c/{name}.c")));
+    command.args(more).args(["-x", language]).arg(source(file));
     command.args(["-x", "none"]).arg(libraries().join("libmbuf.a"));
     command.args(["-lpthread", "-ldl", "-lm", "-o"]).arg(&program);
     ran(&mut command);
