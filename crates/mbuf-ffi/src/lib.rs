@@ -13,6 +13,7 @@ mod free;
 mod header;
 mod look;
 mod make;
+mod packet;
 mod pool;
 mod system;
 mod tags;

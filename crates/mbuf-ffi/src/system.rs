@@ -25,7 +25,7 @@ pub struct Config {
 }
 
 /// A string of C's; what is no UTF-8 names nothing of ours.
-unsafe fn text<'a>(string: *const c_char) -> Option<&'a str> {
+pub(crate) unsafe fn text<'a>(string: *const c_char) -> Option<&'a str> {
     if string.is_null() {
         return None;
     }
@@ -87,7 +87,7 @@ pub unsafe extern "C" fn mbuf_init(config: *const Config) -> c_int {
 }
 
 /// Writes as much of a text as there is room for, and a zero; returns how long it is.
-unsafe fn write(text: &str, out: *mut c_char, size: usize) -> usize {
+pub(crate) unsafe fn write(text: &str, out: *mut c_char, size: usize) -> usize {
     if size > 0 {
         let n = text.len().min(size - 1);
         // SAFETY: there is room for `size` bytes.

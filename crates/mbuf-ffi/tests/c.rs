@@ -6,7 +6,7 @@ use std::process::Command;
 
 use common::{build, compilers, has, ran};
 
-const PROGRAMS: [&str; 7] = ["smoke", "border", "rest", "faults", "freebsd", "netbsd", "dragonfly"];
+const PROGRAMS: [&str; 8] = ["smoke", "border", "rest", "faults", "packet", "freebsd", "netbsd", "dragonfly"];
 /// Those that are C++, too.
 const SYSTEMS: [&str; 3] = ["freebsd", "netbsd", "dragonfly"];
 

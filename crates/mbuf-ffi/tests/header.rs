@@ -60,6 +60,8 @@ fn in_c(ty: &str) -> String {
     match ty {
         "" => "void",
         "M" => "struct mbuf *",
+        "PacketHandle" => "mbuf_packet_t",
+        "PoolHandle" => "mbuf_pool_t",
         "Ifnet" => "struct ifnet",
         "MTag" => "struct m_tag",
         "Uio" => "struct uio",
@@ -85,6 +87,9 @@ fn in_c(ty: &str) -> String {
 const SYSTEMS: [&str; 3] = ["freebsd", "netbsd", "dragonfly"];
 
 fn header_of(function: &str) -> String {
+    if ["mbuf_packet_", "mbuf_pool_", "mbuf_error_"].iter().any(|handles| function.starts_with(handles)) {
+        return "mbuf/packet.h".to_owned();
+    }
     let system = SYSTEMS.into_iter().find(|system| function.ends_with(&format!("_{system}")));
     system.map_or_else(|| "mbuf.h".to_owned(), |system| format!("mbuf/{system}.h"))
 }
@@ -108,7 +113,7 @@ fn prototypes_are_those_of_the_library() {
             in_c(&result)
         );
     }
-    assert_eq!(texts.len(), 1 + SYSTEMS.len());
+    assert_eq!(texts.len(), 2 + SYSTEMS.len());
     for (header, text) in texts {
         let name = format!("prototypes-{}.c", header.replace(['/', '.'], "-"));
         let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -122,7 +127,10 @@ fn prototypes_are_those_of_the_library() {
 
 /// Names that the headers declare as functions of the library.
 fn declared() -> BTreeSet<String> {
-    let headers = SYSTEMS.map(|system| format!("mbuf/{system}.h")).into_iter().chain(["mbuf.h".to_owned()]);
+    let headers = SYSTEMS
+        .map(|system| format!("mbuf/{system}.h"))
+        .into_iter()
+        .chain(["mbuf.h".to_owned(), "mbuf/packet.h".to_owned()]);
     let text: String =
         headers.map(|header| fs::read_to_string(source("include").join(header)).unwrap()).collect();
     let mut names = BTreeSet::new();
@@ -156,7 +164,7 @@ fn the_header_is_clean_in_both_languages() {
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("clean");
     for (standard, ending) in [("c11", "c"), ("c++17", "cc")] {
         let file = file.with_extension(ending);
-        fs::write(&file, "#include <mbuf.h>\nint main(void) { struct mbuf *m = m_gethdr(M_NOWAIT, MT_DATA);\nMCLGET(m, M_NOWAIT); M_PREPEND(m, 3, M_NOWAIT); m_freem(m); return 0; }\n").unwrap();
+        fs::write(&file, "#include <mbuf/packet.h>\n#include <mbuf.h>\nint main(void) { struct mbuf *m = m_gethdr(M_NOWAIT, MT_DATA);\nMCLGET(m, M_NOWAIT); M_PREPEND(m, 3, M_NOWAIT); m_freem(m); return 0; }\n").unwrap();
         for compiler in compilers(standard) {
             ran(compile(compiler).arg("-fsyntax-only").arg(&file));
         }

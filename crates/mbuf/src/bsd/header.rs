@@ -2,7 +2,7 @@
 
 use super::first;
 use crate::raw::foreign::{Error, Loose, View};
-use crate::raw::{Mbuf, PacketHeader};
+use crate::raw::{Mbuf, Packet, PacketHeader, Run};
 
 impl Loose {
     /// Whether the first mbuf has a packet header.
@@ -82,6 +82,38 @@ impl Loose {
         }
         self.run.push_front(to);
         if possible { Ok(()) } else { Err(Error::NoHeader) }
+    }
+
+    /// As a packet, if the first mbuf has a header: without mbufs that are empty, and without other headers.
+    ///
+    /// # Errors
+    /// This, if it has none.
+    pub fn into_packet(mut self) -> Result<Packet, Self> {
+        let total = self.bytes();
+        if !self.has_header() || u32::try_from(total).is_err() {
+            return Err(self);
+        }
+        self.demote(false, !0);
+        let Ok(mut head) = first(&mut self) else { return Err(self) };
+        let header = head.take_header();
+        let mut run = Run::new();
+        run.push_back(head);
+        while let Some(mbuf) = self.run.pop_front() {
+            if mbuf.len() > 0 {
+                run.push_back(mbuf);
+            }
+        }
+        if run.segs().next().is_some_and(|first| first.len() == 0) && total > 0 {
+            // The mbuf of the header has no bytes: those that follow move into it, or the next one gets the header.
+            if let Some(head) = run.pop_front() {
+                let mut trash = crate::raw::Trash::default();
+                crate::blank::rehead(head, &mut run, &mut trash, true);
+            }
+        }
+        for mut seg in run.segs_mut() {
+            seg.forget_empty_end();
+        }
+        Ok(run.into_packet(header, total))
     }
 
     /// `m_chtype`, of all mbufs that are here.

@@ -432,6 +432,11 @@ impl CMbuf {
     }
 }
 
+/// Whether all mbufs of a packet are of a pool.
+pub fn is_of(pool: &Pool, packet: &Packet) -> bool {
+    packet.segs().all(|seg| pool.shared().knows(seg.head()))
+}
+
 /// Whether so many bytes from an offset on are among those there are.
 pub fn in_range(offset: usize, len: usize, available: usize) -> Result<(), Error> {
     Ok(crate::blank::bounds(offset, len, available)?)

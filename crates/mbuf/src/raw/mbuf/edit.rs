@@ -280,6 +280,14 @@ impl<'a> Edit<'a> {
         self.flags.set(self.flags.get() | flag::END);
     }
 
+    /// An empty window ends no record.
+    #[cfg(feature = "ffi")]
+    pub(crate) fn forget_empty_end(&mut self) {
+        if self.len() == 0 {
+            self.clear_end();
+        }
+    }
+
     /// Forgets the bytes of the window.
     #[cfg(feature = "ffi")]
     pub(crate) fn empty(&mut self) {

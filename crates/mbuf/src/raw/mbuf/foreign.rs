@@ -286,6 +286,10 @@ impl RawMbuf {
         }
     }
 
+    pub(in crate::raw) fn head(&self) -> &mbuf_zone::raw::Head {
+        &self.head
+    }
+
     /// Zeroes the inline area of a headerless mbuf.
     ///
     /// # Safety
