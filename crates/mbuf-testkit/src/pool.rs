@@ -27,6 +27,7 @@ pub fn in_use(pool: &Pool) -> InUse {
 #[track_caller]
 pub fn assert_empty(pool: &Pool) {
     assert_eq!(in_use(pool), InUse::default(), "the pool {} is not empty:\n{}", pool.name(), pool.stats());
+    assert_eq!(pool.check(), Ok(()), "of the pool {}", pool.name());
 }
 
 /// Buffers held so that others do not get them.

@@ -80,6 +80,11 @@ impl Magazine {
         self.len += 1;
     }
 
+    fn objects(&self) -> impl Iterator<Item = Object> {
+        // SAFETY: the first `len` are written, and nobody else uses the places (invariants 1 and 2).
+        self.places.all().iter().take(self.len).map(|place| unsafe { place.read() })
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Object> {
         self.len = self.len.checked_sub(1)?;
         // SAFETY: `len` was among the written places (invariant 1) and no longer is.
@@ -206,6 +211,11 @@ impl Stock {
         };
         self.out -= 1;
         Some(spare)
+    }
+
+    /// The free objects here.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = Object> {
+        self.full.iter().flat_map(Magazine::objects).chain(self.loose.iter().copied())
     }
 
     /// Free objects here.

@@ -20,6 +20,7 @@ use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
+use crate::check::ZoneFault;
 use crate::group::Budget;
 use crate::head::{Head, Object};
 use crate::page::PageSource;
@@ -343,6 +344,49 @@ impl Keg {
                 self.source.release(run, layout);
             }
         }
+    }
+}
+
+impl Keg {
+    /// Whether the slabs, their free sets and the totals agree. Returns how many slots are out.
+    pub(crate) fn check(&self) -> Result<usize, ZoneFault> {
+        let state = self.state.lock();
+        let (mut used, mut total) = (0, 0);
+        for (index, slab) in state.slabs.iter().enumerate() {
+            let Some(slab) = slab else { continue };
+            let free: usize = slab.free.iter().map(|bits| bits.count_ones() as usize).sum();
+            let beyond =
+                slab.count % 64 != 0 && slab.free.last().is_some_and(|bits| bits >> (slab.count % 64) != 0);
+            let skipped = slab.free.iter().take(slab.first).any(|&bits| bits != 0);
+            let listed = state.partial.iter().filter(|&&name| name as usize == index).count();
+            let wrong = beyond || skipped || free != slab.free_count || listed != usize::from(free > 0);
+            if wrong {
+                return Err(ZoneFault::FreeSet { slab: index, free, said: slab.free_count });
+            }
+            used += slab.count - free;
+            total += slab.count;
+        }
+        if (used, total) != (state.used, state.total) {
+            return Err(ZoneFault::Totals { used, total, said: (state.used, state.total) });
+        }
+        Ok(used)
+    }
+
+    /// Whether an address is that of a slot which is out, and knows its place.
+    pub(crate) fn is_out(&self, object: Object) -> bool {
+        let at = object.as_ptr::<u8>().as_ptr().addr();
+        let size = self.shape.slot.size();
+        let state = self.state.lock();
+        let slabs = state.slabs.iter().enumerate();
+        slabs.filter_map(|(index, slab)| Some((index, slab.as_ref()?))).any(|(index, slab)| {
+            let offset = at.wrapping_sub(slab.slots.as_ptr().addr());
+            let slot = offset / size;
+            slot < slab.count
+                && offset.is_multiple_of(size)
+                && slab.free[slot / 64] >> (slot % 64) & 1 == 0
+                // SAFETY: a slot that is out; places change in the keg alone.
+                && unsafe { object.head() }.place() == (index as u32, slot as u32)
+        })
     }
 }
 

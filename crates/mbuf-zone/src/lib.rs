@@ -26,8 +26,8 @@
 //!
 //! # Layers, bottom-up
 //!
-//! `sync` → `page` → `head` → `keg` → `depot` → `cache` → `group`, `zone`, `back`, `limit` → `wait`, `thread`, `local` → `raw` →
-//! `slot`. Each may use those before it.
+//! `sync` → `page` → `head` → `keg` → `depot` → `cache` → `group`, `zone`, `back`, `limit`, `check` → `wait`, `thread`, `local` →
+//! `raw` → `slot`. Each may use those before it; `keg` has the faults of `check`.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -35,6 +35,7 @@ extern crate alloc;
 
 mod back;
 mod cache;
+mod check;
 mod depot;
 mod group;
 mod head;

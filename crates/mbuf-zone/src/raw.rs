@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 use core::mem::MaybeUninit;
 use core::panic::Location;
 
+pub use crate::check::ZoneFault;
 pub use crate::group::Group;
 use crate::group::Kin;
 pub use crate::head::{Head, Object, Site};
@@ -260,6 +261,22 @@ impl RawZone {
     /// Objects that may be out of the keg at once.
     pub fn limit(&self) -> Option<usize> {
         self.core.keg().limit()
+    }
+
+    /// Checks the slabs, and every free object of this zone and of those over the same slabs: that it is there once, and
+    /// theirs.
+    ///
+    /// # Errors
+    /// The first [`ZoneFault`] found. There is none unless something is broken.
+    /// # Cost
+    /// Collects the caches of all threads, and holds the locks of depots and slabs; O(free objects times slabs).
+    pub fn check(&self) -> Result<(), ZoneFault> {
+        self.core.check()
+    }
+
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
     /// A snapshot of the zone's counters.

@@ -189,7 +189,7 @@ pub mod ffi {
     pub use crate::raw::foreign::*;
 }
 
-pub use check::Corruption;
+pub use check::{ChainFault, Corruption, PoolCorruption, QueueCorruption};
 pub use config::{Class, MCLBYTES, MHLEN, MINCLSIZE, MJUM9BYTES, MJUM16BYTES, MJUMPAGESIZE, MLEN, MSIZE};
 #[cfg(feature = "std")]
 pub use cursor::{Reader, Writer};
@@ -199,6 +199,7 @@ pub use fault::{Fault, FaultError, FaultPoint};
 pub use interop::Appender;
 #[cfg(all(unix, feature = "std"))]
 pub use mbuf_zone::Mmap;
+pub use mbuf_zone::raw::ZoneFault;
 pub use mbuf_zone::{Arena, Heap, PageSource};
 pub use meta::{Flags, MbufType, Meta};
 #[cfg(feature = "prometheus")]

@@ -175,25 +175,6 @@ impl PacketQueue {
         self.bytes = 0;
         self.list = PacketList::new();
     }
-
-    /// Checks every packet and the totals.
-    ///
-    /// # Errors
-    /// The index of the first packet that is corrupt and how; or `None` and a length corruption, if the queue's own
-    /// totals are wrong.
-    pub fn check(&self) -> Result<(), (Option<usize>, crate::Corruption)> {
-        let (mut len, mut bytes) = (0, 0);
-        for (index, packet) in self.iter().enumerate() {
-            packet.check().map_err(|corruption| (Some(index), corruption))?;
-            len += 1;
-            bytes += packet.len() as u64;
-        }
-        if (len, bytes) != (self.len, self.bytes) {
-            let (header, segments) = (self.bytes as usize, bytes as usize);
-            return Err((None, crate::Corruption::Length { header, segments }));
-        }
-        Ok(())
-    }
 }
 
 impl Default for PacketQueue {

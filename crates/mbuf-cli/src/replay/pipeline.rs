@@ -103,7 +103,7 @@ impl Pipeline {
         desk.tally.packets_out += desk.out.len() as u64;
         desk.tally.bytes_out += desk.out.bytes();
         if self.check
-            && let Err((_, corruption)) = desk.out.check()
+            && let Err(corruption) = desk.out.check()
         {
             desk.violation(format!("corrupt packet: {corruption}"));
         }

@@ -385,7 +385,15 @@ impl Shared {
 
     /// All zones, those whose objects have parts first.
     fn zones(&self) -> impl Iterator<Item = &RawZone> {
-        self.packets.iter().chain([&self.mbufs]).chain(&self.clusters).chain([&self.external])
+        self.buffers().map(|(_, zone)| zone)
+    }
+
+    /// The zones, and what each has.
+    pub(crate) fn buffers(&self) -> impl Iterator<Item = (Buffer, &RawZone)> {
+        let pairs = Class::ALL.map(Buffer::Pair).into_iter().zip(&self.packets);
+        let clusters = Class::ALL.map(Buffer::Cluster).into_iter().zip(&self.clusters);
+        let (mbufs, records) = ((Buffer::Mbuf, &self.mbufs), (Buffer::External, &self.external));
+        pairs.chain([mbufs]).chain(clusters).chain([records])
     }
 
     /// Whether this is the head of one of the pool's mbufs.

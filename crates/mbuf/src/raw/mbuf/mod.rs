@@ -42,6 +42,7 @@ use mbuf_zone::raw::Head;
 
 use super::storage::{Storage, StorageKind};
 use super::zones::Shared;
+use crate::check::ChainFault;
 use crate::config::{HEADER_OFFSET, MHLEN, MLEN, MSIZE, PLAIN_OFFSET};
 use crate::meta::{MbufType, Meta};
 use crate::pool::LifeEvent;
@@ -438,50 +439,44 @@ impl RawMbuf {
     }
 
     /// What disagrees with the invariants that can be checked from here.
-    pub(crate) fn fault(&self) -> Option<&'static str> {
-        let (data, buf, cap) = (self.data.get().addr(), self.buf.get().addr(), self.capacity());
-        if data < buf || data - buf > cap || self.len() > cap - (data - buf) {
-            return Some("the window is outside of the storage");
+    pub(crate) fn fault(&self) -> Option<ChainFault> {
+        let (data, buf, capacity, len) =
+            (self.data.get().addr(), self.buf.get().addr(), self.capacity(), self.len());
+        if data < buf || data - buf > capacity || len > capacity - (data - buf) {
+            return Some(ChainFault::Window { data, len, buf, capacity });
         }
-        match (self.kind(), self.storage()) {
+        let (storage, size) = match (self.kind(), self.storage()) {
             (StorageKind::Inline, None) => {
-                let base = ptr::from_ref(self).addr();
-                let start = base + if self.has(flag::PKTHDR) { HEADER_OFFSET } else { PLAIN_OFFSET };
-                if buf != start || buf + cap != base + MSIZE {
-                    return Some("the inline area is not where it should be");
-                }
+                let offset = if self.has(flag::PKTHDR) { HEADER_OFFSET } else { PLAIN_OFFSET };
+                (self.address() + offset, MSIZE - offset)
             }
-            (StorageKind::Inline, Some(_)) | (_, None) => {
-                return Some("the kind of storage and the storage disagree");
-            }
-            (kind, Some(storage)) => {
-                if buf != storage.buf.addr() || cap != storage.size as usize {
-                    return Some("the bounds are not the storage's");
-                }
-                if storage.refs.get() == 0 {
-                    return Some("the storage is held and has no holders");
-                }
-                // An unmarked one is of the packet zone whose class it shows.
-                let rests_here = || self.shared().home(&self.head).map(StorageKind::Cluster) == Some(kind);
-                if !(self.head.is_marked() || storage.refs.get() == 1 && rests_here()) {
-                    return Some("the mbuf would be freed as if its storage were its own");
-                }
-            }
+            (flags @ StorageKind::Inline, Some(_)) => return Some(ChainFault::Kind { flags, storage: true }),
+            (flags, None) => return Some(ChainFault::Kind { flags, storage: false }),
+            (_, Some(storage)) => (storage.buf.addr(), storage.size as usize),
+        };
+        if (buf, capacity) != (storage, size) {
+            return Some(ChainFault::Bounds { buf, capacity, storage, size });
         }
-        if self.has(flag::END) && self.len() == 0 {
-            return Some("a record ends with no bytes");
+        if self.share_count() == 0 {
+            return Some(ChainFault::NoHolders);
         }
-        if self.has(flag::PKTHDR)
-            && !self.has(flag::FRESH)
-            && self.header().tags.is_some()
-            && !self.head.is_marked()
-        {
-            return Some("the mbuf would be freed without its tags");
+        if self.has(flag::END) && len == 0 {
+            return Some(ChainFault::EmptyRecord);
         }
-        if self.mbuf_type() != MbufType::Data && !self.head.is_marked() {
-            return Some("the mbuf would be freed and stay counted with its type");
+        if self.head.is_marked() {
+            return None;
         }
-        None
+        let (kind, sharers) = (self.kind(), self.share_count());
+        // An unmarked one is of the packet zone whose class it shows, if it has storage.
+        let rests_here = || self.shared().home(&self.head).map(StorageKind::Cluster) == Some(kind);
+        if self.has_storage() && !(sharers == 1 && rests_here()) {
+            return Some(ChainFault::UnmarkedStorage { kind, sharers });
+        }
+        if self.has(flag::PKTHDR) && !self.has(flag::FRESH) && self.header().tags.is_some() {
+            return Some(ChainFault::UnmarkedTags);
+        }
+        let bits = self.type_bits();
+        (bits != TYPE_DATA as u8).then_some(ChainFault::UnmarkedType { bits })
     }
 }
 

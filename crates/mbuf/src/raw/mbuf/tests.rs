@@ -1,7 +1,7 @@
 //! Breaks mbufs on purpose, to see that `check` finds it.
 
 use super::*;
-use crate::{Chain, Class, Corruption, OpError, Packet, Pool, Tag};
+use crate::{Chain, ChainFault, Class, Corruption, OpError, Packet, PacketQueue, Pool, QueueCorruption, Tag};
 
 /// A packet of three segments: a cluster, a shared cluster, inline data.
 fn packet(pool: &Pool) -> Packet {
@@ -24,38 +24,44 @@ fn broken(n: usize, with: impl Fn(&RawMbuf) -> u32, set: impl Fn(&RawMbuf, u32))
     found
 }
 
-fn fault(corruption: Corruption) -> (usize, &'static str) {
-    match corruption {
-        Corruption::Segment { segment, fault } => (segment, fault),
-        other => panic!("{other}"),
-    }
+fn fault(corruption: Corruption) -> (usize, ChainFault) {
+    (corruption.segment, corruption.fault)
 }
 
 #[test]
 fn a_window_beyond_its_storage_is_found() {
     for n in 0..3 {
         let found = broken(n, |seg| seg.len.replace(seg.cap.get() + 1), |seg, old| seg.len.set(old));
-        assert_eq!(fault(found), (n, "the window is outside of the storage"));
+        let capacity = [2048, 2048, 184][n];
+        assert_eq!(found.segment, n);
+        assert!(
+            matches!(found.fault, ChainFault::Window { len, capacity: of, .. } if (len, of) == (capacity + 1, capacity)),
+            "{found}"
+        );
     }
 }
 
 #[test]
 fn bounds_that_are_not_the_storages_are_found() {
     let found = broken(1, |seg| seg.cap.replace(2049), |seg, old| seg.cap.set(old));
-    assert_eq!(fault(found), (1, "the bounds are not the storage's"));
+    assert!(matches!(found.fault, ChainFault::Bounds { capacity: 2049, size: 2048, .. }), "{found}");
     let found = broken(2, |seg| seg.cap.replace(183), |seg, old| seg.cap.set(old));
-    assert_eq!(fault(found), (2, "the inline area is not where it should be"));
+    assert!(matches!(found.fault, ChainFault::Bounds { capacity: 183, size: 184, .. }), "{found}");
+    assert!(found.to_string().contains("segment 2: the bounds are 183 bytes at 0x"), "{found}");
 }
 
 #[test]
 fn a_wrong_kind_of_storage_is_found() {
     let inline = |seg: &RawMbuf| seg.flags.replace(seg.flags.get() & !flag::KIND_MASK);
     let found = broken(1, inline, |seg, old| seg.flags.set(old));
-    assert_eq!(fault(found), (1, "the kind of storage and the storage disagree"));
+    assert_eq!(fault(found), (1, ChainFault::Kind { flags: StorageKind::Inline, storage: true }));
     let bits = StorageKind::Cluster(Class::Cluster).bits() << flag::KIND_SHIFT;
     let cluster = |seg: &RawMbuf| seg.flags.replace(seg.flags.get() | bits);
     let found = broken(2, cluster, |seg, old| seg.flags.set(old));
-    assert_eq!(fault(found), (2, "the kind of storage and the storage disagree"));
+    assert_eq!(
+        fault(found),
+        (2, ChainFault::Kind { flags: StorageKind::Cluster(Class::Cluster), storage: false })
+    );
 }
 
 #[test]
@@ -65,33 +71,57 @@ fn a_lost_mark_and_a_lost_count_are_found() {
         0
     };
     let found = broken(1, unmark, |seg, _| seg.head.mark());
-    assert_eq!(fault(found), (1, "the mbuf would be freed as if its storage were its own"));
+    let kind = StorageKind::Cluster(Class::Cluster);
+    assert_eq!(fault(found), (1, ChainFault::UnmarkedStorage { kind, sharers: 1 }));
     let lose = |seg: &RawMbuf| {
         let count = seg.storage().unwrap().refs.get();
         seg.storage().unwrap().refs.set(0);
         count
     };
     let found = broken(1, lose, |seg, old| seg.storage().unwrap().refs.set(old));
-    assert_eq!(fault(found), (1, "the storage is held and has no holders"));
+    assert_eq!(fault(found), (1, ChainFault::NoHolders));
 }
 
 #[test]
 fn a_type_that_would_stay_counted_is_found() {
     let retype = |seg: &RawMbuf| seg.flags.replace(seg.flags.get() + 1);
     let found = broken(2, retype, |seg, old| seg.flags.set(old));
-    assert_eq!(fault(found), (2, "the mbuf would be freed and stay counted with its type"));
+    assert_eq!(fault(found), (2, ChainFault::UnmarkedType { bits: MbufType::Data as u8 + 1 }));
 }
 
 #[test]
 fn a_header_in_the_middle_an_empty_segment_and_a_forgotten_choice_are_found() {
     let header = |seg: &RawMbuf| seg.flags.replace(seg.flags.get() | flag::PKTHDR | flag::FRESH);
     let found = broken(1, header, |seg, old| seg.flags.set(old));
-    assert_eq!(found, Corruption::Header { segment: 1, present: true });
+    assert_eq!(fault(found), (1, ChainFault::Header { present: true }));
     let found = broken(2, |seg| seg.len.replace(0), |seg, old| seg.len.set(old));
-    assert_eq!(found, Corruption::Empty { segment: 2 });
+    assert_eq!(fault(found), (2, ChainFault::Empty));
     let chosen = |seg: &RawMbuf| seg.flags.replace(seg.flags.get() | flag::CHOSEN);
     let found = broken(0, chosen, |seg, old| seg.flags.set(old));
-    assert_eq!(found, Corruption::Linked { segment: 0 });
+    assert_eq!(fault(found), (0, ChainFault::Chosen));
+}
+
+#[test]
+fn a_queue_says_which_packet_is_corrupt_and_what_its_totals_should_be() {
+    let pool = Pool::new();
+    let mut queue = PacketQueue::new();
+    queue.extend([packet(&pool), Packet::from_slice(&pool, &[1; 2000]).unwrap()]);
+    let seg = queue.iter().nth(1).unwrap().first();
+    let len = seg.len.replace(5000);
+    let found = queue.check().unwrap_err();
+    let QueueCorruption::Packet { index: 1, corruption: Corruption { segment: 0, fault, .. } } = found else {
+        panic!("{found}");
+    };
+    assert!(matches!(fault, ChainFault::Window { len: 5000, .. }));
+    assert!(found.to_string().starts_with("packet 1: chain at 0x"), "{found}");
+    seg.len.set(len);
+    assert_eq!(queue.check(), Ok(()));
+    // A packet that is sound, but has not the bytes that came in.
+    seg.len.set(len - 1);
+    assert_eq!(queue.check(), Err(QueueCorruption::Totals { said: (2, 5984), found: (2, 5983) }));
+    seg.len.set(len);
+    queue.clear();
+    assert_eq!((queue.check(), pool.check()), (Ok(()), Ok(())));
 }
 
 #[test]
@@ -99,14 +129,17 @@ fn a_wrong_total_a_wrong_tail_and_a_missing_header_are_found() {
     let pool = Pool::new();
     let mut packet = packet(&pool);
     packet.header_mut().len += 1;
-    assert_eq!(packet.check(), Err(Corruption::Length { header: 3985, segments: 3984 }));
+    let found = |packet: &Packet| packet.check().map_err(fault).unwrap_err();
+    assert_eq!(found(&packet), (2, ChainFault::Length { header: 3985, segments: 3984 }));
     packet.header_mut().len -= 1;
     let first = ptr::from_ref(packet.first()).cast_mut();
     let tail = core::mem::replace(&mut packet.header_mut().tail, first);
-    assert_eq!(packet.check(), Err(Corruption::Tail));
+    let last = packet.segs().last().unwrap().address();
+    assert_eq!(found(&packet), (2, ChainFault::Tail { tail: first.addr(), last }));
+    assert_eq!(packet.check().unwrap_err().chain, first.addr());
     packet.header_mut().tail = tail;
     let flags = packet.first().flags.replace(packet.first().flags.get() & !flag::PKTHDR);
-    assert_eq!(packet.check(), Err(Corruption::Header { segment: 0, present: false }));
+    assert_eq!(found(&packet).1, ChainFault::Header { present: false });
     packet.first().flags.set(flags);
     assert_eq!(packet.check(), Ok(()));
 }
