@@ -6,9 +6,10 @@ use std::ptr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use mbuf_core::OpError;
-use mbuf_core::ffi::{CMbuf, Error, Loose, View};
+use mbuf_core::ffi::{CMbuf, Error, Loose, View, Wrong, is_audited};
 
 use crate::pool::pool;
+use crate::sites::{caller, who_freed};
 
 /// `struct mbuf *`.
 pub(crate) type M = *mut CMbuf;
@@ -63,7 +64,10 @@ pub(crate) fn set_errno(errno: c_int) {
 #[cold]
 pub(crate) fn wrong(function: &str, what: impl fmt::Display) {
     if aborts() {
-        eprintln!("libmbuf: {function}: {what}");
+        match caller(function) {
+            Some(caller) => eprintln!("libmbuf: {function}: {what}\n  called by {caller}"),
+            None => eprintln!("libmbuf: {function}: {what}"),
+        }
         std::process::abort();
     }
     set_errno(libc::EFAULT);
@@ -73,7 +77,12 @@ pub(crate) fn wrong(function: &str, what: impl fmt::Display) {
 #[cold]
 pub(crate) fn report(function: &str, error: &Error) {
     let errno = match error {
-        Error::Fault(fault) => return wrong(function, fault),
+        Error::Fault(fault) => {
+            return match who_freed(fault.mbuf).filter(|_| fault.wrong == Wrong::Freed) {
+                Some(who) => wrong(function, format_args!("{fault}\n  freed by {who}")),
+                None => wrong(function, fault),
+            };
+        }
         Error::Op(error) => errno_of(error),
         Error::NoHeader => libc::EINVAL,
         Error::Nothing => return,
@@ -155,7 +164,12 @@ pub(crate) fn failed(function: &str, error: Error) -> M {
 /// The chain, or a null pointer and why.
 pub(crate) fn given(function: &str, made: Result<Loose, Error>) -> M {
     match made {
-        Ok(list) => list.export(),
+        Ok(mut list) => {
+            if is_audited(pool()) {
+                list.watch();
+            }
+            list.export()
+        }
         Err(error) => failed(function, error),
     }
 }

@@ -7,6 +7,7 @@ use mbuf_core::ffi::{CMbuf, free_one, free_or};
 
 use crate::border::{M, report};
 use crate::pool::pool;
+use crate::sites::freed;
 
 /// BSD has it that a packet which is freed out of a queue cuts it.
 #[cold]
@@ -29,6 +30,7 @@ unsafe fn slowly(function: &str, m: NonNull<CMbuf>) -> M {
     // SAFETY: an mbuf that C gives up.
     match unsafe { free_one(pool(), m) } {
         Ok((next, linked)) => {
+            freed(function, m.as_ptr());
             if linked {
                 cut(function, m);
             }

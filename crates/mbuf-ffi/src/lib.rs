@@ -15,6 +15,7 @@ mod look;
 mod make;
 mod packet;
 mod pool;
+mod sites;
 mod system;
 mod tags;
 mod uio;

@@ -84,3 +84,29 @@ fn what_is_wrong_stops_the_program_with_the_function_the_mbuf_and_the_field() {
         );
     }
 }
+
+#[test]
+fn a_second_free_names_both_callers_while_the_pool_is_audited() {
+    let Some(compiler) = compilers("c11").next() else { return };
+    let program = build(compiler, "tests/c/border.c", &[]);
+    let output = Command::new(&program).arg("100").env("MBUF_AUDIT", "1").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let place = |what: &str| {
+        let line =
+            said.lines().find_map(|line| line.trim().strip_prefix(what)).unwrap_or_else(|| panic!("{said}"));
+        assert!(line.contains("main at ") && line.contains("border.c:"), "{said}");
+        line.split("border.c:").nth(1).unwrap().split(':').next().unwrap().parse::<u32>().unwrap()
+    };
+    assert!(!output.status.success() && said.contains("m_type: the mbuf is free"), "{said}");
+    // The second free is in the line behind the first.
+    assert_eq!(place("freed by ") + 1, place("called by "), "{said}");
+}
+
+/// Everything once more with every allocation recorded, and what is free filled with a pattern.
+#[test]
+fn programs_run_while_the_pool_is_audited() {
+    let Some(compiler) = compilers("c11").next() else { return };
+    for program in PROGRAMS {
+        ran(Command::new(build(compiler, &format!("tests/c/{program}.c"), &[])).env("MBUF_AUDIT", "1"));
+    }
+}

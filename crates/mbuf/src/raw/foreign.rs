@@ -266,6 +266,13 @@ impl Loose {
         first
     }
 
+    /// Keeps the mbufs off the short way on which they are freed without a word.
+    pub fn watch(&mut self) {
+        for mut mbuf in self.segs_mut() {
+            mbuf.note_tags();
+        }
+    }
+
     pub(crate) fn of(run: Run) -> Self {
         Loose { run }
     }
@@ -435,6 +442,11 @@ impl CMbuf {
 /// Whether all mbufs of a packet are of a pool.
 pub fn is_of(pool: &Pool, packet: &Packet) -> bool {
     packet.segs().all(|seg| pool.shared().knows(seg.head()))
+}
+
+/// Whether a pool is audited now. Asks without a lock.
+pub fn is_audited(pool: &Pool) -> bool {
+    pool.shared().inspector.auditor.is_on()
 }
 
 /// Whether so many bytes from an offset on are among those there are.
