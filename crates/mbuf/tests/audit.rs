@@ -288,7 +288,7 @@ fn b40_who_prints_a_report_may_allocate_and_take_its_time() {
 #[test]
 fn a_sample_is_about_as_large_as_asked_for() {
     let pool = Pool::builder().audit(Audit::one_in(8)).build().unwrap();
-    let n = scaled(4000, 200);
+    let n = scaled(4000, 100);
     let all: Vec<_> = (0..n).map(|_| Packet::with_cluster(&pool).unwrap()).collect();
     let recorded = live(&pool).len();
     assert!((n / 16..=n / 5).contains(&recorded), "{recorded} of {n}");
