@@ -13,7 +13,7 @@ target=${CARGO_TARGET_DIR:-$PWD/target}
 # Tests of one test binary or several, of both crates, or a part.
 if [ "$what" = smoke ]; then
     zone=(--lib --test zone --test lifetime)
-    mbuf=(--lib --test attacks --test threads --test share --test split)
+    mbuf=(--lib --test attacks --test threads --test share)
 else
     zone=(--lib --tests)
     mbuf=(--lib --tests)
@@ -42,13 +42,13 @@ thread() {
 
 # What is checked there and not elsewhere: the code as it ships, optimised, on the allocator of the system.
 valgrind_() {
-    local tests=(--test attacks --test external --test share)
-    [ "$what" = smoke ] || tests+=(--test alloc --test defects --test failure --test split --test join --test write --test header_tags)
+    local tests=(--test external --test share)
+    [ "$what" = smoke ] || tests+=(--test attacks --test alloc --test defects --test failure --test split --test join --test write --test header_tags)
     # Valgrind 3.19 knows no AVX-512: for any x86-64.
     CARGO_TARGET_DIR="$target/valgrind" cargo test --release -p mbuf --all-features "${tests[@]}" --no-run \
         --message-format=json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | while read -r binary; do
         echo "== valgrind $(basename "$binary")"
-        valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite "$binary" --test-threads=1 \
+        valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --show-leak-kinds=definite "$binary" --test-threads=1 \
             --quiet </dev/null
     done
 }
