@@ -179,3 +179,56 @@ fn the_shared_library_has_a_versioned_name() {
     let output = ran(Command::new("readelf").arg("-d").arg(libraries().join("libmbuf.so")));
     assert!(String::from_utf8_lossy(&output.stdout).contains("soname: [libmbuf.so.0]"));
 }
+
+/// Names that a program may use: functions, and what is defined, but for what only makes up the header.
+fn offered() -> BTreeSet<String> {
+    let text = fs::read_to_string(source("include/mbuf.h")).unwrap();
+    let mut names = declared();
+    names.retain(|name| header_of(name) == "mbuf.h");
+    for line in text.lines() {
+        if let Some(function) = line.strip_prefix("static inline ") {
+            let (before, _) = function.split_once('(').unwrap();
+            names.insert(before.rsplit([' ', '*']).next().unwrap().to_owned());
+        } else if let Some(defined) = line.strip_prefix("#define ") {
+            names.insert(defined.split([' ', '(']).next().unwrap().to_owned());
+        }
+    }
+    names.retain(|name| name != "MBUF_H" && !name.to_lowercase().contains("_priv_"));
+    names
+}
+
+#[test]
+fn the_manual_page_tells_of_every_name() {
+    let page = fs::read_to_string(source("man/mbuf.9")).unwrap();
+    let told: BTreeSet<&str> = page.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    let missing: Vec<String> = offered().into_iter().filter(|name| !told.contains(name.as_str())).collect();
+    assert_eq!(missing, Vec::<String>::new());
+    let prototypes: BTreeSet<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix(".Fn ")?.split_once(' '))
+        .filter(|(_, arguments)| arguments.starts_with('"') || *arguments == "void")
+        .map(|(name, _)| name)
+        .collect();
+    let without: Vec<String> = declared()
+        .into_iter()
+        .filter(|name| header_of(name) == "mbuf.h" && !prototypes.contains(name.as_str()))
+        .collect();
+    assert_eq!(without, Vec::<String>::new());
+}
+
+#[test]
+fn the_manual_page_is_sound() {
+    if !has("mandoc") {
+        return;
+    }
+    // Pages that it refers to may not be installed.
+    let output = Command::new("mandoc")
+        .args(["-T", "lint", "-W", "style"])
+        .arg(source("man/mbuf.9"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let faults: Vec<&str> =
+        said.lines().filter(|line| !line.contains("referenced manual not found")).collect();
+    assert_eq!(faults, Vec::<&str>::new());
+}

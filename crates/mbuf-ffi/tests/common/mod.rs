@@ -1,4 +1,5 @@
 //! Compiles C programs against the headers and the library of this crate, and runs them.
+#![allow(dead_code)] // Each test uses some of it.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,8 @@ const COMPILERS: [Compiler; 4] = [
 ];
 
 fn is_there(command: &str) -> bool {
-    Command::new(command).arg("--version").output().is_ok_and(|output| output.status.success())
+    // Some do not know the option, but start.
+    Command::new(command).arg("--version").output().is_ok()
 }
 
 /// Whether a tool is there. If not, the test says so and has nothing to do, unless `MBUF_REQUIRE_CC` is set.
