@@ -208,6 +208,12 @@ struct mbuf {
 #define M_HASHTYPE_SET(m, v) ((m)->m_pkthdr.rsstype = (uint8_t)(v))
 #define M_HASHTYPE_CLEAR(m) ((m)->m_pkthdr.rsstype = M_HASHTYPE_NONE)
 
+/* Bytes that code leaves for headers: at first, those of the settings of the same names. m_devget() leaves max_linkhdr. */
+extern int max_linkhdr;
+extern int max_protohdr;
+extern int max_hdr;
+extern int max_datalen;
+
 /* Making mbufs. NULL without memory. */
 struct mbuf *m_get(int how, int type);
 struct mbuf *m_gethdr(int how, int type);

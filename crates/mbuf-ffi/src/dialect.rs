@@ -82,7 +82,7 @@ pub unsafe extern "C" fn m_devget_dragonfly(
     if len <= 0 {
         return ptr::null_mut();
     }
-    received("m_devget", len as usize, ifp, &mut |at, place| {
+    received("m_devget", len as usize, 0, ifp, &mut |at, place| {
         // SAFETY: `len` bytes are there.
         unsafe { fetch(copy, buf.add(at), place) }
     })
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn m_devget_netbsd(
         set_errno(libc::EINVAL);
         return ptr::null_mut();
     };
-    received("m_devget", total - TRAILER, ifp, &mut |at, place| {
+    received("m_devget", total - TRAILER, 0, ifp, &mut |at, place| {
         let (behind, in_front) = place.split_at_mut(first.saturating_sub(at).min(place.len()));
         // SAFETY: `total` bytes are there.
         unsafe {

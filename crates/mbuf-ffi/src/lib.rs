@@ -15,6 +15,7 @@ mod look;
 mod make;
 mod packet;
 mod pool;
+mod room;
 mod sites;
 mod system;
 mod tags;

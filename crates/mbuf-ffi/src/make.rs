@@ -4,10 +4,11 @@ use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::ptr;
 
 use mbuf_core::ffi::{CMbuf, Error, Kind, Lent, Loose, Release, get_or, get_pair_or};
-use mbuf_core::{Class, OpError};
+use mbuf_core::{Class, MHLEN, OpError};
 
 use crate::border::{Ifnet, M, edit, edit_one, failed, given, report_void, size};
 use crate::pool::{NAMES, pool, wait};
+use crate::room::link_header;
 
 pub(crate) const M_PKTHDR: c_int = 2;
 const M_EOR: c_int = 4;
@@ -206,35 +207,43 @@ pub unsafe extern "C" fn m_extadd(
     unsafe { lend("m_extadd", m, lent, flags) };
 }
 
-/// Bytes of a device as a packet from an interface: `copy` fills a piece, from so many bytes on.
+/// Bytes of a device as a packet from an interface, behind room for a link-level header and `room` more: `copy` fills a
+/// piece, from so many bytes on.
 pub(crate) fn received(
     function: &str,
     len: usize,
+    room: usize,
     ifp: *mut Ifnet,
     copy: &mut dyn FnMut(usize, &mut [u8]),
 ) -> M {
-    const HEADROOM: usize = 16;
-    let mut list =
-        match Loose::filled(pool(), kind(1, M_PKTHDR), len, HEADROOM, &mut |at, place| copy(at, place)) {
-            Ok(list) => list,
-            Err(error) => return failed(function, error),
-        };
-    list.set_interface(ifp.cast());
-    list.export()
+    let pool = pool();
+    let room = link_header().saturating_add(room);
+    match Loose::filled(pool, kind(1, M_PKTHDR), len, room, &mut |at, place| copy(at, place)) {
+        Ok(mut list) => {
+            list.set_interface(ifp.cast());
+            list.export()
+        }
+        Err(error) => failed(function, error),
+    }
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn m_devget(
     buf: *mut c_char,
     len: c_int,
-    _off: c_int,
+    off: c_int,
     ifp: *mut Ifnet,
     copy: Option<unsafe extern "C" fn(*mut c_char, *mut c_char, c_uint)>,
 ) -> M {
     if len <= 0 {
         return ptr::null_mut();
     }
-    received("m_devget", len as usize, ifp, &mut |at, place| {
+    let off = match size(off) {
+        Ok(off) if off <= MHLEN => off,
+        Ok(len) => return failed("m_devget", Error::Op(OpError::TooLong { len, max: MHLEN })),
+        Err(error) => return failed("m_devget", error),
+    };
+    received("m_devget", len as usize, off, ifp, &mut |at, place| {
         // SAFETY: `len` bytes are there, for C's own routine or for ours.
         unsafe {
             let (from, to, n) = (buf.add(at), place.as_mut_ptr(), place.len());

@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 use mbuf_core::ffi::Names;
 use mbuf_core::{Pool, Wait};
 
+use crate::room;
+
 static POOL: OnceLock<Pool> = OnceLock::new();
 
 /// For those in a hurry.
@@ -30,6 +32,7 @@ fn first_use() -> &'static Pool {
         })
     });
     NAMES.set(pool);
+    room::follow(pool);
     pool
 }
 
@@ -38,6 +41,7 @@ pub(crate) fn set_pool(pool: Pool) -> bool {
     let set = POOL.set(pool).is_ok();
     if let Some(pool) = POOL.get() {
         NAMES.set(pool);
+        room::follow(pool);
     }
     set
 }

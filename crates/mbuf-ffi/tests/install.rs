@@ -32,9 +32,12 @@ const PROGRAM: &str = r#"
 #include <stdio.h>
 int main(void)
 {
-	struct mbuf *m = m_getcl(M_WAITOK, MT_DATA, M_PKTHDR);
-	m_append(m, 5, "hello");
-	printf("%.*s\n", m->m_len, mtod(m, char *));
+	static char hello[] = "hello";
+	struct mbuf *m;
+	/* One variable, whether the library is a part of the program or not. */
+	max_linkhdr = 48;
+	m = m_devget(hello, 5, 0, NULL, NULL);
+	printf("%.*s %d\n", m->m_len, mtod(m, char *), M_LEADINGSPACE(m));
 	m_freem(m);
 	return 0;
 }
@@ -62,12 +65,12 @@ fn programs_are_compiled_and_linked_as_pkg_config_says() {
         };
         let shared = compile("shared", &[], &["--cflags", "--libs"]);
         let said = ran(Command::new(&shared).env("LD_LIBRARY_PATH", &lib));
-        assert_eq!(said.stdout, b"hello\n");
+        assert_eq!(said.stdout, b"hello 48\n");
         // Without the library it does not even start.
         assert!(!Command::new(&shared).env_remove("LD_LIBRARY_PATH").output().unwrap().status.success());
 
         let whole = compile("whole", &["-static"], &["--cflags", "--static", "--libs"]);
-        assert_eq!(ran(Command::new(whole).env_remove("LD_LIBRARY_PATH")).stdout, b"hello\n");
+        assert_eq!(ran(Command::new(whole).env_remove("LD_LIBRARY_PATH")).stdout, b"hello 48\n");
     }
 }
 

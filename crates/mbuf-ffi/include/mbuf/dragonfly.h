@@ -75,6 +75,9 @@ static inline struct mbuf *m_getb(int len, int how, int type, int flags)
 	return m_getl(len, how, type, flags, NULL);
 }
 
+/* All of it. */
+#define m_print(m) m_print((m), -1)
+
 #define m_tag_data(t) ((void *)((t) + 1))
 
 /* A kernel without MBUF_DEBUG. */

@@ -320,6 +320,7 @@ static void statistics(void)
 	struct mbstat stat;
 	chain.mc_head = digits();
 	chain.mc_tail = m_last(chain.mc_head);
+	m_print(chain.mc_head);
 	mbuf_stat(&stat);
 	CHECK(stat.m_mbufs == 3 && stat.m_clusters >= 1 && stat.m_msize == MSIZE && stat.m_mclbytes == MCLBYTES);
 	CHECK(stat.m_minclsize == MINCLSIZE && stat.m_mlen == MLEN && stat.m_mhlen == MHLEN && stat.m_mcfail > 0);

@@ -374,6 +374,18 @@ static void copies(void)
 	CHECK(memcmp(from, to, sizeof(to)) == 0);
 	m_freem(m);
 	CHECK(m_devget(from, 0, 0, NULL, NULL) == NULL);
+	/* Room in front: of the link's header, and as much as is asked for. */
+	CHECK_INT(max_linkhdr, 16);
+	m = m_devget(from, 60, 2, NULL, NULL);
+	CHECK(m != NULL && M_LEADINGSPACE(m) == 18 && m->m_len == 60 && m->m_pkthdr.len == 60);
+	m_freem(m);
+	max_linkhdr = 40;
+	m = m_devget(from, 60, MHLEN, NULL, NULL);
+	CHECK(m != NULL && M_LEADINGSPACE(m) == 40 + MHLEN);
+	m_freem(m);
+	max_linkhdr = 16;
+	CHECK(m_devget(from, 60, -1, NULL, NULL) == NULL && m_devget(from, 60, MHLEN + 1, NULL, NULL) == NULL);
+	CHECK(max_hdr == max_linkhdr + max_protohdr && max_datalen == MHLEN - max_linkhdr);
 }
 
 static void tags_and_sums(void)
