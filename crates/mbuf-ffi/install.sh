@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the library and installs it: libmbuf.a, libmbuf.so with its versioned names, headers, mbuf.pc, mbuf(9).
+# Builds the library and installs it: libmbuf.a, libmbuf.so with its versioned names, headers, mbuf.pc, manual pages.
 #
 #     DESTDIR=/stage PREFIX=/usr LIBDIR=/usr/lib64 crates/mbuf-ffi/install.sh
 #
@@ -22,7 +22,7 @@ manual=$dest$prefix/share/man/man9
 install -d "$include/mbuf" "$dest$libdir/pkgconfig" "$manual"
 install -m 644 include/mbuf.h "$include/"
 install -m 644 include/mbuf/*.h "$include/mbuf/"
-install -m 644 man/mbuf.9 "$manual/"
+install -m 644 man/*.9 "$manual/"
 install -m 644 "$libraries/libmbuf.a" "$dest$libdir/"
 install -m 755 "$libraries/libmbuf.so" "$dest$libdir/libmbuf.so.$version"
 ln -sf "libmbuf.so.$version" "$dest$libdir/libmbuf.so.${version%%.*}"

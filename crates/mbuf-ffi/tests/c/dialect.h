@@ -56,3 +56,42 @@ static struct mbuf *digits(void)
 	m->m_pkthdr.len = 10;
 	return m;
 }
+
+/* Flags are a bit each, and go with a packet's header. */
+static void flags_are_bits(const uint32_t *flags, size_t n)
+{
+	uint32_t all = 0;
+	size_t i;
+	for (i = 0; i < n; i++) {
+		struct mbuf *m = digits(), *copy;
+		CHECK(flags[i] != 0 && (flags[i] & (flags[i] - 1)) == 0 && (all & flags[i]) == 0);
+		all |= flags[i];
+		m->m_flags |= flags[i];
+		copy = m_copypacket(m, M_NOWAIT);
+		CHECK(m->m_flags & copy->m_flags & flags[i]);
+		m->m_flags &= ~flags[i];
+		CHECK(!(m->m_flags & flags[i]) && (m->m_flags & M_PKTHDR));
+		m_freem(m);
+		m_freem(copy);
+	}
+}
+
+/* Types are kept, and are different. */
+static void types_are_kept(const int *types, size_t n)
+{
+	uint32_t all = 0;
+	size_t i;
+	for (i = 0; i < n; i++) {
+		struct mbuf *m = m_gethdr(M_NOWAIT, types[i]), *copy;
+		CHECK(types[i] > 0 && types[i] < MT_NTYPES && m->m_type == (uint32_t)types[i] && !(all & (1u << types[i])));
+		all |= 1u << types[i];
+		m->m_len = m->m_pkthdr.len = 1;
+		m->m_data[0] = 'x';
+		copy = m_copypacket(m, M_NOWAIT);
+		CHECK(copy->m_type == (uint32_t)types[i]);
+		m_freem(m);
+		m_freem(copy);
+	}
+}
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))

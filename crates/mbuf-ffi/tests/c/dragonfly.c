@@ -327,6 +327,15 @@ static void statistics(void)
 	m_freem(chain.mc_head);
 }
 
+static void names(void)
+{
+	static const uint32_t flags[] = { M_PROTO1, M_PROTO2, M_PROTO3, M_PROTO4, M_PROTO5, M_BCAST, M_MCAST, M_FRAG, M_FIRSTFRAG,
+		M_LASTFRAG, M_NOTIFICATION, M_VLANTAG, M_MPLSLABELED, M_HASH };
+	static const int types[] = { MT_DATA, MT_HEADER, MT_SONAME, MT_CONTROL, MT_OOBDATA };
+	flags_are_bits(flags, COUNT(flags));
+	types_are_kept(types, COUNT(types));
+}
+
 int main(void)
 {
 	allocation();
@@ -334,6 +343,7 @@ int main(void)
 	devices();
 	packets();
 	statistics();
+	names();
 	CHECK_INT(in_use(), 0);
 	return 0;
 }

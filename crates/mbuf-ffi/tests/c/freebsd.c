@@ -419,6 +419,75 @@ static void tags_and_sums(void)
 	m_freem(m);
 }
 
+static void names(void)
+{
+	static const uint32_t flags[] = { M_BCAST, M_MCAST, M_PROMISC, M_VLANTAG, M_PROTO1, M_PROTO2, M_PROTO3, M_PROTO4, M_PROTO5,
+		M_PROTO6, M_PROTO7, M_PROTO8, M_PROTO9, M_PROTO10, M_PROTO11 };
+	static const uint32_t fragments[] = { M_SKIP_FIREWALL, M_FRAG, M_FIRSTFRAG, M_LASTFRAG };
+	static const int types[] = { MT_DATA, MT_HEADER, MT_SONAME, MT_CONTROL, MT_OOBDATA, MT_VENDOR1, MT_VENDOR2, MT_VENDOR3,
+		MT_VENDOR4, MT_EXP1, MT_EXP2, MT_EXP3, MT_EXP4 };
+	static const int exts[] = { EXT_SFBUF, EXT_PACKET, EXT_MBUF, EXT_RXRING, EXT_NET_DRV, EXT_MOD_TYPE, EXT_VENDOR1, EXT_VENDOR2,
+		EXT_VENDOR3, EXT_VENDOR4, EXT_EXP1, EXT_EXP2, EXT_EXP3, EXT_EXP4, EXT_DISPOSABLE, EXT_EXTREF };
+	static const uint32_t sums[] = { CSUM_IP, CSUM_IP_UDP, CSUM_IP_TCP, CSUM_IP_SCTP, CSUM_IP_TSO, CSUM_IP6_UDP, CSUM_IP6_TCP,
+		CSUM_IP6_SCTP, CSUM_IP6_TSO, CSUM_L3_CALC, CSUM_L3_VALID, CSUM_L4_CALC, CSUM_L4_VALID };
+	static char storage[64];
+	struct mbuf *m, *n;
+	uint32_t all = 0;
+	size_t i;
+
+	flags_are_bits(flags, COUNT(flags));
+	flags_are_bits(fragments, COUNT(fragments));
+	types_are_kept(types, COUNT(types));
+	for (i = 4; i < COUNT(flags); i++)
+		all |= flags[i];
+	CHECK(all == M_PROTOFLAGS && (M_COPYFLAGS & (M_EXT | M_RDONLY | M_EOR)) == 0);
+	CHECK((M_COPYFLAGS & (M_PROTOFLAGS | M_PKTHDR | M_BCAST)) == (M_PROTOFLAGS | M_PKTHDR | M_BCAST));
+	m = m_get(M_NOWAIT, MT_NOINIT);
+	CHECK(m->m_len == 0 && m->m_next == NULL && MT_NOTMBUF == MT_FREE);
+	m_freem(m);
+	for (i = 0; i < COUNT(exts); i++) {
+		MGETHDR(m, M_NOWAIT, MT_DATA);
+		MEXTADD(m, storage, sizeof(storage), free_by_mbuf, NULL, NULL, 0, exts[i]);
+		CHECK((int)m->m_ext.ext_type == exts[i] && exts[i] != EXT_CLUSTER && exts[i] != EXT_JUMBOP);
+		CHECK(exts[i] != EXT_JUMBO9 && exts[i] != EXT_JUMBO16);
+		m_freem(m);
+	}
+	for (all = 0, i = 0; i < COUNT(sums); i++) {
+		CHECK((sums[i] & (sums[i] - 1)) == 0 && !(all & sums[i]));
+		all |= sums[i];
+	}
+	CHECK(CSUM_UDP == CSUM_IP_UDP && CSUM_TCP == CSUM_IP_TCP && CSUM_SCTP == CSUM_IP_SCTP && CSUM_DELAY_IP == CSUM_IP);
+	CHECK(CSUM_TSO == (CSUM_IP_TSO | CSUM_IP6_TSO) && CSUM_DELAY_DATA == (CSUM_TCP | CSUM_UDP));
+	CHECK(CSUM_TCP_IPV6 == CSUM_IP6_TCP && CSUM_UDP_IPV6 == CSUM_IP6_UDP && CSUM_SCTP_IPV6 == CSUM_IP6_SCTP);
+	CHECK(CSUM_DELAY_DATA_IPV6 == (CSUM_TCP_IPV6 | CSUM_UDP_IPV6));
+	CHECK(MCLBYTES == 1 << MCLSHIFT && MINCLSIZE == MHLEN + 1 && MSIZE == sizeof(struct mbuf));
+
+	m = digits();
+	CHECK(M_HASHTYPE_GET(m) == M_HASHTYPE_NONE);
+	M_HASHTYPE_SET(m, M_HASHTYPE_OPAQUE);
+	m->m_pkthdr.flowid = 77;
+	n = m_copypacket(m, M_NOWAIT);
+	CHECK(M_HASHTYPE_GET(n) == M_HASHTYPE_OPAQUE && n->m_pkthdr.flowid == 77);
+	M_HASHTYPE_CLEAR(n);
+	CHECK(M_HASHTYPE_GET(n) == M_HASHTYPE_NONE);
+	m_freem(n);
+	CHECK_INT(in_cksum_skip(m, 10, 2), (uint16_t)~((0x3332 + 0x3534 + 0x3736 + 0x3938) % 0xffff));
+	CHECK_INT(in_cksum_skip(m, 10, 0), in_cksum(m, 10));
+	m_tag_prepend(m, m_tag_alloc(MTAG_ABI_COMPAT, 9, 0, M_NOWAIT));
+	CHECK(m_tag_find(m, 9, NULL) != NULL);
+	m_demote_pkthdr(m);
+	CHECK(!(m->m_flags & M_PKTHDR) && holds(m, "0123456789"));
+	m_freem(m);
+	MGET(m, M_NOWAIT, MT_DATA);
+	CHECK(m_cljget(m, M_NOWAIT, MJUM9BYTES) == m->m_data && m->m_ext.ext_size == MJUM9BYTES);
+	MEXT_ALIGN(m, 1000);
+	CHECK(m_leadingspace(m) == MJUM9BYTES - 1000 && m_trailingspace(m) == 1000 && m_writable(m));
+	m_freem(m);
+	MGET(m, M_NOWAIT, MT_DATA);
+	CHECK(m_cljget(m, M_NOWAIT, 1000) == NULL && m_clget(m, M_NOWAIT) == 1 && m->m_ext.ext_size == MCLBYTES);
+	m_freem(m);
+}
+
 int main(void)
 {
 	allocation();
@@ -427,6 +496,7 @@ int main(void)
 	changes();
 	copies();
 	tags_and_sums();
+	names();
 	CHECK_INT(in_use(), 0);
 	return 0;
 }

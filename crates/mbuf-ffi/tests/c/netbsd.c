@@ -315,6 +315,24 @@ static void statistics(void)
 	m_freem(n);
 }
 
+static void names(void)
+{
+	static const uint32_t flags[] = { M_BCAST, M_MCAST, M_LINK0, M_LINK1, M_LINK2, M_ANYCAST6, M_LOOP, M_AUTHIPHDR, M_DECRYPTED,
+		M_AUTHIPDGM };
+	static const int types[] = { MT_DATA, MT_HEADER, MT_SONAME, MT_SOOPTS, MT_FTABLE, MT_CONTROL, MT_OOBDATA };
+	static char storage[64];
+	struct mbuf *m;
+
+	flags_are_bits(flags, COUNT(flags));
+	types_are_kept(types, COUNT(types));
+	MGET(m, M_DONTWAIT, MT_DATA);
+	MEXTADD(m, storage, sizeof(storage), M_MBUF, give_back, NULL);
+	CHECK(!M_READONLY(m));
+	m->m_flags |= M_ROMAP;
+	CHECK(M_READONLY(m));
+	m_freem(m);
+}
+
 int main(void)
 {
 	allocation();
@@ -322,6 +340,7 @@ int main(void)
 	devices();
 	packets();
 	statistics();
+	names();
 	CHECK_INT(in_use(), 0);
 	return 0;
 }

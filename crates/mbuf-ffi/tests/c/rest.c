@@ -12,6 +12,21 @@ static void free_mine(struct m_tag *t)
 	m_tag_free_default(t);
 }
 
+static int interfaces;
+
+/* Behind protocols. */
+static void drain_interface(void *arg)
+{
+	CHECK(arg == &interfaces && drained > interfaces);
+	interfaces++;
+}
+
+static void drain_memory(void *arg)
+{
+	(void)arg;
+	CHECK(!"the system is not short of memory");
+}
+
 static void drain(void *arg)
 {
 	CHECK(arg == &drained);
@@ -147,13 +162,14 @@ int main(void)
 	struct mbuf_setting settings[2] = { { "kern.ipc.nmbclusters", "64" }, { "kern.ipc.nmbufs", "2000" } };
 	struct mbuf_config config = { settings, 2, NULL, MBUF_ON_ERROR_REPORT };
 	struct mbstat stat;
-	struct mbuf_drain *hook;
+	struct mbuf_drain *hook, *interface, *memory;
 	struct mbuf *m = NULL, *n;
 	long types[MT_NTYPES];
 	char text[4096];
 	uint64_t number;
 	int i;
 
+	CHECK(MBUF_ON_ERROR_ENVIRONMENT == 0 && MBUF_ON_ERROR_ABORT != MBUF_ON_ERROR_REPORT);
 	settings[0].value = "many";
 	CHECK_INT(mbuf_init(&config), EINVAL);
 	settings[0].value = "1024";
@@ -185,8 +201,13 @@ int main(void)
 	CHECK(mbuf_netstat(text, sizeof(text)) < sizeof(text) && strstr(text, "mbufs in use") != NULL);
 
 	/* The limit is exact, and those who could let go of mbufs are asked. */
+	memory = mbuf_drain_register(drain_memory, NULL, MBUF_DRAIN_MEMORY, 0);
+	interface = mbuf_drain_register(drain_interface, &interfaces, MBUF_DRAIN_INTERFACE, -1);
 	hook = mbuf_drain_register(drain, &drained, MBUF_DRAIN_PROTOCOL, 0);
-	CHECK(m_reclaim() == 1 && drained == 1);
+	CHECK(mbuf_drain_register(drain, &drained, MBUF_DRAIN_MEMORY + 1, 0) == NULL && errno == EINVAL);
+	CHECK(m_reclaim() == 1 && drained == 1 && interfaces == 1);
+	mbuf_drain_deregister(memory);
+	mbuf_drain_deregister(interface);
 	for (m = NULL, i = 0; (n = m_get(M_NOWAIT, MT_DATA)) != NULL; i++) {
 		n->m_next = m;
 		m = n;
