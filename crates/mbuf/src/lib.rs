@@ -47,6 +47,8 @@
 //! | [`Meta`], [`Tag`] | what a packet carries beside its bytes | `m_pkthdr`, `m_tag(9)` |
 //! | [`Tunables`], [`Preset`] | a pool's settings by name, from code, environment or file | `loader.conf(5)`, `maxusers` |
 //! | [`Sysctl`] | all settings and counters of a pool by name | `sysctl(3)` |
+//! | [`Audit`], [`LeakScope`] | who has which buffer, and a test's claim that nobody has | `MBUFTRACE` |
+//! | [`Fault`] | an allocation that fails on purpose | `fail(9)` |
 //!
 //! Packets and chains are one generic type, [`MbufChain`], with one set of operations.
 //!
