@@ -275,6 +275,8 @@ struct mbuf *m_copyup(struct mbuf *m, int len, int dstoff);
 struct mbuf *m_pulldown(struct mbuf *m, int off, int len, int *offp);
 struct mbuf *m_collapse(struct mbuf *m, int how, int maxfrags);
 struct mbuf *m_unshare(struct mbuf *m, int how);
+/* Like m_pullup(), but the chain is kept if it fails: 1, or 0. */
+int m_ensure_contig(struct mbuf **mp, int len);
 int m_makewritable(struct mbuf **mp, int off, int len, int how);
 void m_align(struct mbuf *m, int len);
 void m_chtype(struct mbuf *m, int type);
@@ -384,6 +386,10 @@ struct mbstat {
 void mbuf_stat(struct mbstat *stat);
 void mbuf_types(long *types); /* MT_NTYPES of them */
 size_t mbuf_netstat(char *text, size_t size);
+/* While MBUF_AUDIT=1 or "kern.ipc.mbuf.audit" is set: who has which buffers, and what was written that was free, as text. */
+size_t mbuf_audit(char *text, size_t size);
+/* Marks all mbufs of a packet, and of those linked behind it, with a number, which mbuf_audit() says. */
+void mbuftrackid(struct mbuf *m, int id);
 
 /* Functions that let go of buffers when there are none left, or when m_reclaim() asks. */
 #define MBUF_DRAIN_PROTOCOL 0

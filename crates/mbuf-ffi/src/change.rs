@@ -263,3 +263,22 @@ pub unsafe extern "C" fn m_clrprotoflags(m: M) {
         report("m_clrprotoflags", &error);
     }
 }
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_ensure_contig(mp: *mut M, len: c_int) -> c_int {
+    // SAFETY: a pointer to a chain of C's, which is there in any case.
+    let done = unsafe {
+        Loose::import(pool(), *mp).and_then(|mut list| {
+            let done = size(len).and_then(|len| list.pull_up(pool(), len));
+            *mp = list.export();
+            done
+        })
+    };
+    match done {
+        Ok(()) => 1,
+        Err(error) => {
+            report("m_ensure_contig", &error);
+            0
+        }
+    }
+}

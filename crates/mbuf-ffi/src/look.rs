@@ -231,3 +231,23 @@ pub unsafe extern "C" fn m_print(m: M, maxlen: c_int) {
     // SAFETY: a chain of C's.
     told("m_print", unsafe { read(m, print) });
 }
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mbuftrackid(m: M, id: c_int) {
+    let mut next = m;
+    // As `m_next` is watched for coming back.
+    let (mut mark, mut left, mut stride) = (ptr::null_mut(), 1u64, 1);
+    while !next.is_null() && next != mark {
+        left -= 1;
+        if left == 0 {
+            (mark, stride) = (next, stride * 2);
+            left = stride;
+        }
+        let claim = |view: &View<'_>| {
+            view.claim("mbuftrackid", id as u32);
+            Ok(view.next_packet())
+        };
+        // SAFETY: a queue of C's.
+        next = told("mbuftrackid", unsafe { read(next, claim) }).unwrap_or(ptr::null_mut());
+    }
+}

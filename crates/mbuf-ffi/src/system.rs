@@ -268,3 +268,9 @@ pub extern "C" fn mb_reclaim() {
 pub extern "C" fn mbuf_trim() -> usize {
     pool().trim()
 }
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mbuf_audit(out: *mut c_char, size: usize) -> usize {
+    // SAFETY: room of C's.
+    unsafe { write(&pool().audit_report().to_string(), out, size) }
+}

@@ -80,9 +80,6 @@ static inline struct mbuf *m_getb(int len, int how, int type, int flags)
 
 #define m_tag_data(t) ((void *)((t) + 1))
 
-/* A kernel without MBUF_DEBUG. */
-#define mbuftrackid(m, id) ((void)(m), (void)(id))
-
 struct mbuf_chain {
 	struct mbuf *mc_head;
 	struct mbuf *mc_tail;

@@ -200,6 +200,19 @@ int main(void)
 	m_freem(m);
 	CHECK(mbuf_netstat(text, sizeof(text)) < sizeof(text) && strstr(text, "mbufs in use") != NULL);
 
+	/* What is recorded of buffers in use. */
+	CHECK(mbuf_sysctl_set("kern.ipc.mbuf.audit", "1") == 0);
+	m = m_gethdr(M_NOWAIT, MT_DATA);
+	m->m_nextpkt = n = m_gethdr(M_NOWAIT, MT_DATA);
+	mbuftrackid(m, 4711);
+	CHECK(mbuf_audit(text, sizeof(text)) > 0 && strstr(text, "4711") != NULL);
+	n->m_nextpkt = m;
+	mbuftrackid(m, 4712);
+	n->m_nextpkt = m->m_nextpkt = NULL;
+	m_freem(n);
+	m_freem(m);
+	CHECK(mbuf_sysctl_set("kern.ipc.mbuf.audit", "0") == 0);
+
 	/* The limit is exact, and those who could let go of mbufs are asked. */
 	memory = mbuf_drain_register(drain_memory, NULL, MBUF_DRAIN_MEMORY, 0);
 	interface = mbuf_drain_register(drain_interface, &interfaces, MBUF_DRAIN_INTERFACE, -1);

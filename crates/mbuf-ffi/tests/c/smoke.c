@@ -118,6 +118,11 @@ int main(void)
 	CHECK(m != NULL && memcmp(mtod(m, char *) + off, "678", 3) == 0 && is(n, "0123456789"));
 	CHECK(m_pullup(n, 11) == NULL && errno == EINVAL);
 
+	m = by_hand("0123", "4567", "89");
+	CHECK(m_ensure_contig(&m, 6) == 1 && m->m_len >= 6 && is(m, "0123456789"));
+	CHECK(m_ensure_contig(&m, 11) == 0 && errno == EINVAL && is(m, "0123456789"));
+	m_freem(m);
+
 	/* Split, and put together. */
 	m = by_hand("0123", "4567", "89");
 	m->m_pkthdr.rcvif = (struct ifnet *)buf;

@@ -166,6 +166,11 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The first mbuf of the next packet.
+    pub fn next_packet(&self) -> *mut CMbuf {
+        self.first().next_packet.get().cast()
+    }
+
     /// The first mbuf's header, if it has one.
     pub(crate) fn as_packet(&self) -> Option<&Packet> {
         if !self.first().has_header() || self.first().is_fresh() {

@@ -1,0 +1,227 @@
+//! Chains that go to C and come back, with what C does to fields in between: for Miri, which cannot run C.
+#![cfg(feature = "ffi")]
+#![allow(unsafe_code)]
+
+use std::ffi::c_void;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use mbuf::ffi::{
+    CMbuf, Error, Kind, Lent, Loose, Names, Release, View, free_one, free_or, get_or, get_pair_or,
+};
+use mbuf::{MCLBYTES, Pool};
+
+type M = *mut CMbuf;
+
+const DATA: Kind = Kind { header: false, bits: 1 };
+const PACKET: Kind = Kind { header: true, bits: 1 };
+
+/// A field, where `mbuf.h` has it.
+unsafe fn field<T>(m: M, offset: usize) -> *mut T {
+    // SAFETY: within the mbuf.
+    unsafe { m.cast::<u8>().add(offset).cast() }
+}
+
+const NEXT: usize = 16;
+const DATA_POINTER: usize = 32;
+const LEN: usize = 40;
+const FLAGS: usize = 44;
+const EXT_BUF: usize = 152;
+const EXT_SIZE: usize = 160;
+const EXT_FREE: usize = 168;
+const EXT_ARG1: usize = 176;
+const M_EXT: u32 = 1 << 12;
+const M_PKTHDR: u32 = 1 << 13;
+
+fn make(pool: &Pool, kind: Kind, bytes: &[u8]) -> M {
+    Loose::filled(pool, kind, bytes.len(), 0, &mut |at, place: &mut [u8]| {
+        place.copy_from_slice(&bytes[at..at + place.len()]);
+    })
+    .unwrap()
+    .export()
+}
+
+fn read(pool: &Pool, m: M) -> Vec<u8> {
+    // SAFETY: a chain of ours.
+    unsafe { View::of(pool, m) }.unwrap().to_vec()
+}
+
+fn free(pool: &Pool, m: M) {
+    let mut next = m;
+    while let Some(m) = NonNull::new(next) {
+        // SAFETY: a chain of ours.
+        next = unsafe { free_one(pool, m) }.unwrap().0;
+    }
+}
+
+fn edit<T>(pool: &Pool, m: M, f: impl FnOnce(&mut Loose) -> T) -> (M, T) {
+    // SAFETY: a chain of ours.
+    let mut list = unsafe { Loose::import(pool, m) }.unwrap();
+    let done = f(&mut list);
+    (list.export(), done)
+}
+
+fn empty(pool: &Pool) {
+    assert_eq!((pool.stats().mbufs.current, pool.stats().clusters.current), (0, 0));
+}
+
+#[test]
+fn a_chain_linked_by_hand_is_changed_shared_and_freed() {
+    let pool = Pool::new();
+    let (a, b, c) =
+        (make(&pool, PACKET, b"abc"), make(&pool, PACKET, b"defgh"), make(&pool, DATA, &[7; 300]));
+    // SAFETY: our own mbufs, as C sees them.
+    unsafe {
+        *field::<M>(a, NEXT) = b;
+        *field::<M>(b, NEXT) = c;
+        *field::<i32>(b, LEN) -= 1;
+        *field::<*mut u8>(b, DATA_POINTER) = (*field::<*mut u8>(b, DATA_POINTER)).add(1);
+    }
+    assert_eq!(&read(&pool, a)[..8], b"abcefgh\x07");
+    // SAFETY: as above.
+    let view = unsafe { View::of(&pool, a) }.unwrap();
+    let copy = view.share_packet().unwrap().export();
+    let deep = view.duplicate_loose().unwrap().export();
+    let (a, ()) = edit(&pool, a, |list| {
+        list.trim_front(2);
+        list.trim_back(250);
+        list.write_back(&pool, 5, b"XY").unwrap();
+        list.pull_up(&pool, 10).unwrap();
+    });
+    assert_eq!(read(&pool, a)[..8], *b"cefghXY\x07");
+    assert_eq!(read(&pool, copy), read(&pool, deep));
+    let (a, tail) = edit(&pool, a, |list| list.split_off(&pool, 3).unwrap().export());
+    let (a, ()) = edit(&pool, a, |list| {
+        // SAFETY: a chain of ours.
+        list.concatenate(unsafe { Loose::import(&pool, tail) }.unwrap());
+        list.pull_down(&pool, 2, 6, false).unwrap();
+        list.put_in_front(&pool, 4).unwrap();
+        list.collapse(&pool, 2).unwrap();
+        list.demote(true, 0);
+    });
+    assert_eq!(&read(&pool, a)[4..12], b"cefghXY\x07");
+    for m in [a, copy, deep] {
+        free(&pool, m);
+    }
+    empty(&pool);
+}
+
+#[test]
+fn headers_flags_and_storage_made_by_hand_become_real() {
+    static FREED: AtomicU32 = AtomicU32::new(0);
+    unsafe extern "C" fn freed(m: *mut CMbuf) {
+        // SAFETY: the stand-in's `m_ext`.
+        let memory = unsafe { Box::from_raw(*field::<*mut [u8; 64]>(m, EXT_ARG1)) };
+        assert_eq!(memory[9], 9);
+        FREED.fetch_add(1, Ordering::Relaxed);
+    }
+    let pool = Pool::new();
+    let m = Loose::plain(&pool, DATA).unwrap().export();
+    let mut memory = Box::new([0; 64]);
+    for (i, byte) in memory.iter_mut().enumerate() {
+        *byte = i as u8;
+    }
+    let memory = Box::into_raw(memory).cast::<u8>();
+    // SAFETY: our own mbuf, as C sees it.
+    unsafe {
+        *field::<*mut u8>(m, EXT_BUF) = memory;
+        *field::<u64>(m, EXT_SIZE) = 64;
+        *field::<Option<unsafe extern "C" fn(M)>>(m, EXT_FREE) = Some(freed);
+        *field::<*mut u8>(m, EXT_ARG1) = memory;
+        *field::<*mut c_void>(m, EXT_ARG1 + 8) = ptr::null_mut();
+        *field::<*mut u8>(m, DATA_POINTER) = memory.add(8);
+        *field::<i32>(m, LEN) = 4;
+        *field::<u32>(m, FLAGS) |= M_EXT | M_PKTHDR;
+    }
+    // SAFETY: as above.
+    let copy = unsafe { View::of(&pool, m) }.unwrap().share_packet().unwrap().export();
+    assert_eq!(read(&pool, copy), [8, 9, 10, 11]);
+    free(&pool, m);
+    assert_eq!(FREED.load(Ordering::Relaxed), 0);
+    free(&pool, copy);
+    assert_eq!(FREED.load(Ordering::Relaxed), 1);
+    empty(&pool);
+}
+
+#[test]
+fn memory_that_is_lent_comes_back_once() {
+    unsafe extern "C" fn freed(count: *mut c_void, more: *mut c_void) {
+        // SAFETY: what was given with the callback.
+        unsafe { *count.cast::<u32>() += *more.cast::<u32>() };
+    }
+    let pool = Pool::new();
+    let (mut memory, mut count, mut more) = (vec![5u8; 100], 0u32, 7u32);
+    let lent = Lent {
+        buf: memory.as_mut_ptr(),
+        size: 100,
+        kind: 1,
+        release: Release::Args(freed),
+        arg1: (&raw mut count).cast(),
+        arg2: (&raw mut more).cast(),
+    };
+    let mut list = Loose::plain(&pool, PACKET).unwrap();
+    // SAFETY: the memory outlives the mbuf.
+    assert!(unsafe { list.lend(&pool, lent, false) }.is_ok());
+    let m = list.export();
+    // SAFETY: our own mbuf.
+    unsafe { *field::<i32>(m, LEN) = 100 };
+    let (m, tail) = edit(&pool, m, |list| list.split_off(&pool, 40).unwrap().export());
+    free(&pool, m);
+    assert_eq!((count, read(&pool, tail).len()), (0, 60));
+    free(&pool, tail);
+    assert_eq!(count, 7);
+    empty(&pool);
+}
+
+#[test]
+fn what_is_wrong_is_found_before_anything_is_changed() {
+    let pool = Pool::new();
+    let (a, b) = (make(&pool, PACKET, b"abc"), make(&pool, DATA, &[1; 1000]));
+    let wrong = |m: M| {
+        // SAFETY: mbufs of ours, in whatever state.
+        let (import, view) =
+            unsafe { (Loose::import(&pool, m).map(Loose::export), View::of(&pool, m).map(drop)) };
+        assert!(matches!((import, view), (Err(Error::Fault(_)), Err(Error::Fault(_)))));
+    };
+    // SAFETY: our own mbufs, as C sees them.
+    unsafe {
+        *field::<M>(a, NEXT) = b;
+        *field::<i32>(b, LEN) = MCLBYTES as i32 + 1;
+        wrong(a);
+        *field::<i32>(b, LEN) = -1;
+        wrong(a);
+        *field::<i32>(b, LEN) = 1000;
+        let data = *field::<*mut u8>(b, DATA_POINTER);
+        *field::<*mut u8>(b, DATA_POINTER) = data.wrapping_sub(1);
+        wrong(a);
+        *field::<*mut u8>(b, DATA_POINTER) = data;
+        *field::<M>(b, NEXT) = a;
+        wrong(a);
+        *field::<M>(b, NEXT) = ptr::null_mut();
+        *field::<u32>(b, FLAGS) &= !M_EXT;
+        wrong(a);
+        *field::<u32>(b, FLAGS) |= M_EXT;
+    }
+    assert_eq!(read(&pool, a).len(), 1003);
+    free(&pool, a);
+    empty(&pool);
+}
+
+#[test]
+fn the_short_ways_give_and_take() {
+    let pool = Pool::new();
+    let names = Names::new();
+    names.set(&pool);
+    for _ in 0..3 {
+        let slowly = || Loose::plain(&pool, PACKET).unwrap().export();
+        let a = get_or::<true>(&names, slowly);
+        let b =
+            get_pair_or(&names, || Loose::with_class(&pool, PACKET, mbuf::Class::Cluster).unwrap().export());
+        for m in [a, b] {
+            assert!(read(&pool, m).is_empty());
+            // SAFETY: mbufs of ours.
+            unsafe { free_or(NonNull::new(m).unwrap(), |m| free(&pool, m.as_ptr())) };
+        }
+    }
+    empty(&pool);
+}
