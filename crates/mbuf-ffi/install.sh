@@ -5,27 +5,27 @@
 #
 # With LIBRARIES=dir it installs the libraries that are in dir and builds none.
 set -euo pipefail
-cd "$(dirname "$0")"
+here=$(dirname "$0")
 
 prefix=${PREFIX:-/usr/local}
 libdir=${LIBDIR:-$prefix/lib}
 dest=${DESTDIR:-}
-version=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"/\1/p' ../../Cargo.toml)
+version=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"/\1/p' "$here/../../Cargo.toml")
 libraries=${LIBRARIES:-}
 if [ -z "$libraries" ]; then
-    cargo build --release -p mbuf-ffi
-    libraries=${CARGO_TARGET_DIR:-../../target}/release
+    cargo build --release --manifest-path "$here/Cargo.toml"
+    libraries=${CARGO_TARGET_DIR:-$here/../../target}/release
 fi
 
 include=$dest$prefix/include
 manual=$dest$prefix/share/man/man9
 install -d "$include/mbuf" "$dest$libdir/pkgconfig" "$manual"
-install -m 644 include/mbuf.h "$include/"
-install -m 644 include/mbuf/*.h "$include/mbuf/"
-install -m 644 man/*.9 "$manual/"
+install -m 644 "$here/include/mbuf.h" "$include/"
+install -m 644 "$here"/include/mbuf/*.h "$include/mbuf/"
+install -m 644 "$here"/man/*.9 "$manual/"
 install -m 644 "$libraries/libmbuf.a" "$dest$libdir/"
 install -m 755 "$libraries/libmbuf.so" "$dest$libdir/libmbuf.so.$version"
 ln -sf "libmbuf.so.$version" "$dest$libdir/libmbuf.so.${version%%.*}"
 ln -sf "libmbuf.so.${version%%.*}" "$dest$libdir/libmbuf.so"
-sed "s|@PREFIX@|$prefix|; s|@LIBDIR@|$libdir|; s|@VERSION@|$version|" mbuf.pc.in >"$dest$libdir/pkgconfig/mbuf.pc"
+sed "s|@PREFIX@|$prefix|; s|@LIBDIR@|$libdir|; s|@VERSION@|$version|" "$here/mbuf.pc.in" >"$dest$libdir/pkgconfig/mbuf.pc"
 chmod 644 "$dest$libdir/pkgconfig/mbuf.pc"

@@ -9,13 +9,15 @@ use std::process::Command;
 
 use common::{compilers, has, libraries, ran, source};
 
-/// Installs below a directory of this test's.
+/// Installs below a directory of this test's, named from the one where the script is started.
 fn install(name: &str, settings: &[(&str, &str)]) -> PathBuf {
-    let dest = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let start = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let dest = start.join(name);
     let _ = fs::remove_dir_all(&dest);
     let mut script = Command::new("bash");
     script.env_remove("PREFIX").env_remove("LIBDIR").envs(settings.iter().copied());
-    ran(script.arg(source("install.sh")).env("DESTDIR", &dest).env("LIBRARIES", libraries()));
+    script.current_dir(start).env("DESTDIR", name).env("LIBRARIES", libraries());
+    ran(script.arg(source("install.sh")));
     dest
 }
 
