@@ -173,7 +173,7 @@ fn bulk<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
         if SEE {
             s.burst.iter_mut().for_each(|packet| see_room(packet, seen));
         }
-        s.burst.clear();
+        Packet::free_bulk(&mut s.burst);
     }
 }
 
@@ -545,6 +545,6 @@ fn receive_32<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
         if SEE {
             s.burst.iter().for_each(|packet| see(packet, seen));
         }
-        s.burst.clear();
+        Packet::free_bulk(&mut s.burst);
     }
 }

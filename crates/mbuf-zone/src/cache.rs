@@ -261,12 +261,17 @@ impl Cache {
         self.gets.store(self.gets.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
-    /// Takes up to `out.len()` objects from the loaded magazine, in one step. Returns how many it wrote.
+    /// Takes up to `out.len()` objects from the loaded magazine, in one step. Returns how many places of `out` it wrote.
+    /// Objects that `make` has not been given when it panics are lost.
     ///
     /// # Safety
     /// The caller is the owner of this cache.
     #[inline]
-    pub(crate) unsafe fn pop_many(&self, out: &mut [MaybeUninit<Object>]) -> usize {
+    pub(crate) unsafe fn pop_many<T>(
+        &self,
+        out: &mut [MaybeUninit<T>],
+        mut make: impl FnMut(Object) -> T,
+    ) -> usize {
         // SAFETY: the owner by this function's contract.
         let n = unsafe { self.filled() };
         let wanted = out.len().min(n);
@@ -285,38 +290,40 @@ impl Cache {
         self.count_gets(wanted);
         for (i, slot) in out[..wanted].iter_mut().enumerate() {
             // SAFETY: as in `pop`: these places are written and were published as taken.
-            slot.write(unsafe { (*first.wrapping_add(i)).read() });
+            slot.write(make(unsafe { (*first.wrapping_add(i)).read() }));
         }
         wanted
     }
 
-    /// Puts as many of `objects` as there is room for into the loaded magazine, in one step. Returns how many.
+    /// Puts as many of `objects` as there is room for into the loaded magazine, in one step. Returns how many of the first.
     ///
     /// # Safety
     /// As for [`push`](Self::push), for each object that is taken.
     #[inline]
-    pub(crate) unsafe fn push_many(&self, objects: &[Object]) -> usize {
+    pub(crate) unsafe fn push_many(&self, objects: impl Iterator<Item = Object>) -> usize {
         // SAFETY: the owner by this function's contract.
         let n = unsafe { self.filled() };
-        // Nothing if it is full, or shut.
-        let wanted = objects.len().min(self.room.saturating_sub(n));
-        if wanted == 0 {
-            return 0;
-        }
+        // None if it is full, or shut.
+        let room = self.room.saturating_sub(n);
         // SAFETY: as above.
         let first = unsafe { self.place(n) };
-        for (i, &object) in objects[..wanted].iter().enumerate() {
+        let mut top = first;
+        for object in objects.take(room) {
             // SAFETY: as in `push`: places at and above the top, below `room`.
-            unsafe { (*first.wrapping_add(i)).write(object) };
+            unsafe { (*top).write(object) };
+            top = top.wrapping_add(1);
+        }
+        if top == first {
+            return 0;
         }
         // Release pairs with the Acquire in `collect`.
-        self.top.store(first.wrapping_add(wanted), Ordering::Release);
+        self.top.store(top, Ordering::Release);
         light_barrier();
         // SAFETY: as above.
         if self.is_revoked() && !unsafe { self.settle_push_many(n) } {
             return 0;
         }
-        wanted
+        (top.addr() - first.addr()) / size_of::<Place<Object>>()
     }
 
     #[inline]
@@ -328,6 +335,7 @@ impl Cache {
     ///
     /// # Safety
     /// The caller is the owner, or holds the lock.
+    #[inline]
     unsafe fn place(&self, i: usize) -> *mut Place<Object> {
         // SAFETY: changed by the owner alone, under the lock (invariant 1).
         unsafe { *self.base.get() }.wrapping_add(i)
@@ -337,6 +345,7 @@ impl Cache {
     ///
     /// # Safety
     /// As for [`place`](Self::place).
+    #[inline]
     unsafe fn filled(&self) -> usize {
         // Acquire pairs with the Release of pushes, for the collector.
         let top = self.top.load(Ordering::Acquire).addr();

@@ -23,6 +23,10 @@ pub struct Head {
     slot: Cell<u32>,
 }
 
+/// The zone an object belongs to, and whether it is marked: equal for objects that are equal in both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Home(pub(crate) *const Core);
+
 const MARK: usize = 1;
 
 const _: () = assert!(align_of::<Core>() > MARK);
@@ -40,6 +44,12 @@ impl Head {
     #[inline(always)]
     pub(crate) fn home_marked(&self) -> *const Core {
         self.home.load(Ordering::Relaxed)
+    }
+
+    /// Where the object goes back to, and whether anything is to be done before.
+    #[inline(always)]
+    pub fn whence(&self) -> Home {
+        Home(self.home_marked())
     }
 
     #[inline]

@@ -12,7 +12,7 @@ use core::panic::Location;
 pub use crate::check::ZoneFault;
 pub use crate::group::Group;
 use crate::group::Kin;
-pub use crate::head::{Head, Object, Site};
+pub use crate::head::{Head, Home, Object, Site};
 use crate::keg::Keg;
 pub use crate::keg::{Cause, Shape};
 pub use crate::local::Local;
@@ -20,7 +20,7 @@ use crate::page::{Heap, PageSource};
 use crate::stats::ZoneStats;
 pub use crate::sync::{Guard, Mutex};
 pub(crate) use crate::thread::discard_bare;
-pub use crate::thread::{LANES, discard, politely, put, take_or, try_put};
+pub use crate::thread::{LANES, discard, politely, put, take_or, try_put, try_put_bulk};
 use crate::zone::Core;
 pub use crate::zone::Hooks;
 
@@ -144,52 +144,40 @@ impl RawZone {
         self.core.deny();
     }
 
-    /// Fills `out`, or takes nothing.
+    /// Fills `out` with what `make` makes of objects, or takes nothing: what was made is dropped, which gives the object back.
+    /// If `make` panics, objects are lost.
     ///
     /// # Errors
     /// The [`Cause`], when not enough objects are free. Of two calls that together want more than there is, both may
     /// fail.
     #[track_caller]
-    pub fn get_bulk<const LANE: usize>(&self, out: &mut [MaybeUninit<Object>]) -> Result<(), Cause> {
-        /// Puts back what was taken, if not all could be had or a hook panicked.
-        struct Taken<'a, const LANE: usize>(&'a mut [MaybeUninit<Object>], usize);
+    pub fn get_bulk<const LANE: usize, T>(
+        &self,
+        out: &mut [MaybeUninit<T>],
+        mut make: impl FnMut(Object) -> T,
+    ) -> Result<(), Cause> {
+        /// Drops what was made, if not all could be had or a hook panicked.
+        struct Made<'a, T>(&'a mut [MaybeUninit<T>], usize);
 
-        impl<const LANE: usize> Drop for Taken<'_, LANE> {
+        impl<T> Drop for Made<'_, T> {
             fn drop(&mut self) {
-                for object in &self.0[..self.1] {
-                    // SAFETY: the first so many are initialised, ours and unused.
-                    unsafe { put::<LANE>(object.assume_init()) };
+                for made in &mut self.0[..self.1] {
+                    // SAFETY: the first so many are initialised, and are not used any more.
+                    unsafe { made.assume_init_drop() };
                 }
             }
         }
 
-        let mut taken = Taken::<LANE>(out, 0);
+        let mut made = Made(out, 0);
         loop {
-            taken.1 += crate::thread::pop_many::<LANE>(&self.core, &mut taken.0[taken.1..]);
-            if taken.1 == taken.0.len() {
-                core::mem::forget(taken);
+            made.1 += crate::thread::pop_many::<LANE, T>(&self.core, &mut made.0[made.1..], &mut make);
+            if made.1 == made.0.len() {
+                core::mem::forget(made);
                 return Ok(());
             }
             let object = self.get::<LANE>()?;
-            taken.0[taken.1] = MaybeUninit::new(object);
-            taken.1 += 1;
-        }
-    }
-
-    /// Puts objects back.
-    ///
-    /// # Safety
-    /// Each is a free, unmarked object of this zone that the caller gives away.
-    pub unsafe fn put_bulk<const LANE: usize>(&self, objects: &[Object]) {
-        let mut rest = objects;
-        while let [first, ..] = rest {
-            // SAFETY: by this function's contract.
-            let n = unsafe { crate::thread::push_many::<LANE>(&self.core, rest) };
-            if n == 0 {
-                // SAFETY: as above.
-                unsafe { put::<LANE>(*first) };
-            }
-            rest = &rest[n.max(1)..];
+            made.0[made.1].write(make(object));
+            made.1 += 1;
         }
     }
 

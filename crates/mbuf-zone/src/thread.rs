@@ -14,7 +14,7 @@ use alloc::sync::Arc;
 
 use crate::cache::Cache;
 use crate::group::{Group, Kin};
-use crate::head::{Head, Object, Site};
+use crate::head::{Head, Home, Object, Site};
 use crate::keg::Cause;
 use crate::sync::Place;
 use crate::zone::Core;
@@ -361,25 +361,28 @@ pub(crate) unsafe fn discard_bare(object: Object) {
 
 /// Takes up to `out.len()` objects from this thread's loaded magazine.
 #[inline]
-pub(crate) fn pop_many<const LANE: usize>(
+pub(crate) fn pop_many<const LANE: usize, T>(
     core: &Arc<Core>,
-    out: &mut [core::mem::MaybeUninit<Object>],
+    out: &mut [core::mem::MaybeUninit<T>],
+    make: impl FnMut(Object) -> T,
 ) -> usize {
     match imp::hot::<LANE>(Arc::as_ptr(core)) {
         // SAFETY: the lane's cache is owned by this thread.
-        Some(cache) => unsafe { cache.pop_many(out) },
+        Some(cache) => unsafe { cache.pop_many(out, make) },
         None => 0,
     }
 }
 
-/// Puts as many objects as there is room for into this thread's loaded magazine.
+/// Gives back as many of the objects as there is room for in the loaded magazine, in one step, if `home` is the zone that this
+/// thread used last in this lane, without a mark. Returns how many of the first; otherwise it has done nothing.
 ///
 /// # Safety
-/// Each is a free, unmarked object of the zone; the caller gives away those that are taken.
+/// If `home` is without a mark: each object has it, and is a free one of its zone; the caller gives away those that are taken.
+/// The iterator leaves zones alone.
 #[inline]
-pub(crate) unsafe fn push_many<const LANE: usize>(core: &Arc<Core>, objects: &[Object]) -> usize {
-    match imp::hot::<LANE>(Arc::as_ptr(core)) {
-        // SAFETY: the lane's cache is owned by this thread; the objects by this function's contract.
+pub unsafe fn try_put_bulk<const LANE: usize>(home: Home, objects: impl Iterator<Item = Object>) -> usize {
+    match imp::hot::<LANE>(home.0) {
+        // SAFETY: the lane's cache is owned by this thread and belongs to the objects' zone; they by this function's contract.
         Some(cache) => unsafe { cache.push_many(objects) },
         None => 0,
     }

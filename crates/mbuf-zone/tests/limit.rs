@@ -10,7 +10,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 
 use common::{Dice, Pages, Tallied, Tally, raw_zone, shape, steps};
-use mbuf_zone::raw::{Group, Object, RawZone, Settings, politely, put};
+use mbuf_zone::raw::{Group, Head, Object, RawZone, Settings, politely, put, try_put_bulk};
 use mbuf_zone::{Cause, Slot, Zone, flush_thread};
 
 /// Permits to hold an object: who has one must get one.
@@ -183,8 +183,8 @@ fn trims_beside_busy_threads_lose_nothing() {
 fn a_bulk_request_is_met_in_full_or_not_at_all() {
     for locals in [false, true] {
         let (zone, tally, pages) = raw_zone(Some(100), 8);
-        let mut few = [MaybeUninit::uninit(); 60];
-        zone.get_bulk::<0>(&mut few).unwrap();
+        let mut few = [const { MaybeUninit::uninit() }; 60];
+        zone.get_bulk::<0, _>(&mut few, Mine).unwrap();
         if locals {
             // Some of the free ones are in a cache that this call cannot reach without collecting it.
             let mut local = zone.local();
@@ -196,7 +196,7 @@ fn a_bulk_request_is_met_in_full_or_not_at_all() {
             check_bulk(&zone);
         }
         // SAFETY: the first call filled it.
-        unsafe { zone.put_bulk::<0>(&few.map(|object| object.assume_init())) };
+        drop(few.map(|object| unsafe { object.assume_init() }));
         assert_eq!(zone.stats().in_use, 0);
         drop(zone);
         flush_thread();
@@ -204,20 +204,34 @@ fn a_bulk_request_is_met_in_full_or_not_at_all() {
         pages.assert_all_home();
     }
 
+    /// Puts back what it has.
+    struct Mine(Object);
+
+    impl Drop for Mine {
+        fn drop(&mut self) {
+            // SAFETY: what was got, and is used once.
+            unsafe { put::<0>(self.0) };
+        }
+    }
+
     fn check_bulk(zone: &mbuf_zone::raw::RawZone) {
-        let mut many = [MaybeUninit::uninit(); 41];
-        assert_eq!(zone.get_bulk::<0>(&mut many), Err(Cause::Limit));
+        let mut many = [const { MaybeUninit::uninit() }; 41];
+        assert_eq!(zone.get_bulk::<0, _>(&mut many, Mine), Err(Cause::Limit));
         assert_eq!(zone.stats().in_use, 60);
-        zone.get_bulk::<0>(&mut many[..40]).unwrap();
+        let mut many = [MaybeUninit::uninit(); 40];
+        zone.get_bulk::<0, _>(&mut many, |object| object).unwrap();
         assert_eq!(zone.stats().in_use, 100);
         // SAFETY: filled, and each a different object.
-        let mut all: Vec<_> = many[..40].iter().map(|object| unsafe { object.assume_init() }).collect();
+        let mut all: Vec<_> = many.iter().map(|object| unsafe { object.assume_init() }).collect();
         let distinct: std::collections::HashSet<_> =
             all.iter().map(|object| object.as_ptr::<u8>().addr()).collect();
         assert_eq!(distinct.len(), 40);
-        // SAFETY: just got; half in bulk, half one by one.
+        // SAFETY: just got; some in one step, the others one by one.
         unsafe {
-            zone.put_bulk::<0>(&all.split_off(20));
+            let n = try_put_bulk::<0>(all[0].as_ptr::<Head>().as_ref().whence(), all.iter().copied());
+            assert!(n <= 8, "as many as a magazine has room for");
+            all.drain(..n).count();
+            assert_eq!(zone.stats().in_use, 60 + all.len());
             all.into_iter().for_each(|object| put::<0>(object));
         }
     }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use common::{shape, steps};
-use mbuf_zone::raw::{Hooks, Object, RawZone, Settings, Site, discard, put};
+use mbuf_zone::raw::{Head, Hooks, Object, RawZone, Settings, Site, discard, put, try_put_bulk};
 use mbuf_zone::{Cause, flush_thread};
 
 #[derive(Default)]
@@ -96,10 +96,14 @@ fn hooks_see_what_comes_and_goes_while_a_zone_is_observed() {
     // One that nobody saw come.
     put_all([before]);
     let mut bulk = [MaybeUninit::uninit(); 9];
-    zone.get_bulk::<0>(&mut bulk).unwrap();
+    zone.get_bulk::<0, _>(&mut bulk, |object| object).unwrap();
     assert_eq!(out().len(), 9);
     // SAFETY: written by `get_bulk`, ours.
-    unsafe { zone.put_bulk::<0>(&bulk.map(|object| object.assume_init())) };
+    let bulk = bulk.map(|object| unsafe { object.assume_init() });
+    // SAFETY: as above.
+    let taken = unsafe { try_put_bulk::<0>(bulk[0].as_ptr::<Head>().as_ref().whence(), bulk.into_iter()) };
+    assert_eq!(taken, 0, "nobody would see it");
+    put_all(bulk);
     assert!(out().is_empty());
     // Parts come and go unseen.
     put_all(zone.get_part::<0>());

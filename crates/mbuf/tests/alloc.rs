@@ -455,6 +455,37 @@ fn packets_come_and_go_by_the_dozen() {
 }
 
 #[test]
+fn packets_of_all_kinds_are_freed_at_once() {
+    let pools = [(); 2].map(|()| Pool::builder().mbufs(200).build().unwrap());
+    let mut packets = Vec::new();
+    let mut kept = Vec::new();
+    for round in 0..3 {
+        for pool in &pools {
+            Packet::with_cluster_bulk(pool, 70, &mut packets).unwrap();
+            packets.push(Packet::from_slice(pool, b"inline").unwrap());
+            packets.push(Packet::with_class(pool, Class::Page).unwrap());
+            let mut shared = Packet::with_cluster(pool).unwrap();
+            shared.extend_from_slice(b"shared").unwrap();
+            kept.push(shared.share().unwrap());
+            packets.push(shared);
+            let mut two = Packet::with_cluster(pool).unwrap();
+            two.extend_from_slice(b"two").unwrap();
+            two.append(Packet::from_slice(pool, b" segments").unwrap()).unwrap();
+            packets.push(two);
+            packets.push(Packet::with_cluster(pool).unwrap());
+        }
+        Packet::free_bulk(&mut packets);
+        assert!(packets.is_empty());
+        for pool in &pools {
+            assert_eq!(pool.stats().mbufs.current, round + 1, "what is shared stays with whoever has it");
+        }
+        assert!(kept.iter().all(|packet| *packet == *b"shared"));
+    }
+    kept.clear();
+    pools.iter().for_each(assert_empty);
+}
+
+#[test]
 fn too_many_at_a_time_are_none() {
     let pool = Pool::builder().mbufs(100).clusters(70).build().unwrap();
     let mut packets = Vec::new();

@@ -79,13 +79,13 @@ impl Model {
                     let mut out = [MaybeUninit::uninit(); 2];
                     // SAFETY: the owner; the first `n` are written.
                     unsafe {
-                        let n = self.cache.pop_many(&mut out);
+                        let n = self.cache.pop_many(&mut out, |object| object);
                         mine.extend(out[..n].iter().map(|object| object.assume_init()));
                     }
                 }
                 PushMany => {
                     // SAFETY: the owner; the objects are given away.
-                    let n = unsafe { self.cache.push_many(&mine) };
+                    let n = unsafe { self.cache.push_many(mine.iter().copied()) };
                     mine.drain(..n);
                 }
                 // SAFETY: the owner.

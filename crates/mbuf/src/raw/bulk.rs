@@ -2,7 +2,8 @@
 #![allow(unsafe_code)]
 
 use alloc::vec::Vec;
-use core::mem::MaybeUninit;
+
+use mbuf_zone::raw::{Object, try_put_bulk};
 
 use super::chain::{MbufChain, Packet};
 use super::lane;
@@ -12,25 +13,25 @@ use crate::config::Class;
 use crate::error::AllocError;
 
 const CLUSTER: Class = Class::Cluster;
+const LANE: usize = lane::PACKETS[CLUSTER.index()];
 
-/// Packets that go through the cache in one step.
-const BATCH: usize = 32;
+/// Packets that room is made for in one step.
+const BATCH: usize = 64;
 
 impl Shared {
-    /// Up to `BATCH` packets as [`paired`](Self::paired) makes them: all `n` of them behind what is in `out`, or none.
+    /// `n` packets as [`paired`](Self::paired) makes them behind what is in `out`, or none.
     #[track_caller]
     fn paired_batch(&self, n: usize, out: &mut Vec<Packet>) -> Result<(), AllocError> {
-        let mut objects = [MaybeUninit::uninit(); BATCH];
-        let objects = &mut objects[..n];
-        self.packets[CLUSTER.index()]
-            .get_bulk::<{ lane::PACKETS[CLUSTER.index()] }>(objects)
-            .map_err(|cause| self.pair_missing(CLUSTER, cause))?;
+        out.reserve(n);
         let headroom = self.tuning.room.header();
-        out.extend(objects.iter().map(|object| {
-            // SAFETY: written by `get_bulk`: an object of the packet zone, at rest, just handed out; the headroom is as in
-            // `paired`. `extend` takes them all: room was made, and nothing here panics.
-            MbufChain::from_fresh(unsafe { Mbuf::paired(object.assume_init(), CLUSTER, true, headroom) })
-        }));
+        self.packets[CLUSTER.index()]
+            .get_bulk::<LANE, _>(&mut out.spare_capacity_mut()[..n], |object| {
+                // SAFETY: an object of the packet zone, at rest, just handed out; the headroom is as in `paired`.
+                MbufChain::from_fresh(unsafe { Mbuf::paired(object, CLUSTER, true, headroom) })
+            })
+            .map_err(|cause| self.pair_missing(CLUSTER, cause))?;
+        // SAFETY: the next `n` are there now.
+        unsafe { out.set_len(out.len() + n) };
         Ok(())
     }
 
@@ -51,11 +52,44 @@ impl Shared {
         let mut left = n;
         while left > 0 {
             let batch = left.min(BATCH);
-            added.0.reserve(batch);
             self.paired_batch(batch, added.0)?;
             left -= batch;
         }
         added.1 = added.0.len();
         Ok(())
+    }
+}
+
+/// Drops packets from the last to the first, in one step as many as are simple ones with clusters of one pool.
+pub(crate) fn free_bulk(packets: &mut Vec<Packet>) {
+    /// Whatever panics, all of them are freed: some may say so already.
+    struct Rest<'a>(&'a mut Vec<Packet>);
+
+    impl Drop for Rest<'_> {
+        fn drop(&mut self) {
+            self.0.clear();
+        }
+    }
+
+    let rest = Rest(packets);
+    let packets = &mut *rest.0;
+    while let Some(last) = packets.last() {
+        let home = last.first().head.whence();
+        let simple = packets.iter().rev().map_while(|packet| {
+            let first = packet.first();
+            (packet.is_single() && first.head.whence() == home).then(|| {
+                first.note_free();
+                Object::new(packet.0.cast())
+            })
+        });
+        // SAFETY: of one zone and linked to nothing; unmarked, they are at rest but for the window. Those that are taken are
+        // no packets any more.
+        unsafe {
+            let n = try_put_bulk::<LANE>(home, simple);
+            packets.set_len(packets.len() - n);
+            if n == 0 {
+                packets.pop();
+            }
+        }
     }
 }

@@ -16,6 +16,7 @@ mod run;
 mod storage;
 pub(crate) mod zones;
 
+pub(crate) use bulk::free_bulk;
 pub use chain::{Bare, Chain, Head, Header, MbufChain, Packet};
 pub(crate) use mbuf::{Edit, Hold, Mbuf, PacketHeader, RawMbuf};
 pub(crate) use plot::{GUARD, Plot, Plots};

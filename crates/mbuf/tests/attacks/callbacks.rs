@@ -186,6 +186,16 @@ fn a_page_source_that_panics_amid_a_bulk_keeps_none_of_it() {
 }
 
 #[test]
+fn a_tag_that_panics_amid_a_bulk_keeps_none_of_it() {
+    let pool = Pool::new();
+    let mut packets = Vec::new();
+    Packet::with_cluster_bulk(&pool, 100, &mut packets).unwrap();
+    packets[50].set_tag(bomb(&[]));
+    assert!(panics(|| Packet::free_bulk(&mut packets)));
+    assert_eq!((packets.len(), in_use(&pool)), (0, [0, 0, 0]));
+}
+
+#[test]
 fn a_page_source_that_panics_does_not_keep_a_pair_that_loses_its_cluster() {
     let moody = Arc::new(AtomicBool::new(false));
     let pool = Pool::builder().pages(Moody(moody.clone())).build().unwrap();

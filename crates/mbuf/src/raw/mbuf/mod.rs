@@ -141,7 +141,7 @@ pub(crate) mod flag {
 ///    it mutably ([`Edit`]).
 #[repr(C, align(64))]
 pub(crate) struct RawMbuf {
-    head: Head,
+    pub(in crate::raw) head: Head,
     pub(super) next: Cell<*mut RawMbuf>,
     pub(crate) next_packet: Cell<*mut RawMbuf>,
     data: Cell<*mut u8>,
@@ -260,7 +260,7 @@ impl RawMbuf {
 
     /// Says that the mbuf is free, before it is, if C may ask.
     #[inline(always)]
-    fn note_free(&self) {
+    pub(in crate::raw) fn note_free(&self) {
         #[cfg(feature = "ffi")]
         self.flags.set(self.flags.get() | flag::FREE);
     }
