@@ -109,8 +109,19 @@ int main(void)
 	m->m_next->m_next->m_len = 2;
 	CHECK(mbuf_packet_from_mbuf(m, &a) == MBUF_OK && is(a, "hello world!!") && mbuf_packet_pieces(a) == 2);
 	mbuf_packet_free(a);
+	/* A link to another packet does not come along, nor stay in an mbuf that is free. */
+	m = m_getcl(M_NOWAIT, MT_DATA, M_PKTHDR);
+	m->m_nextpkt = m_gethdr(M_NOWAIT, MT_DATA);
+	m_freem(m->m_nextpkt);
+	CHECK(mbuf_packet_from_mbuf(m, &a) == MBUF_OK);
+	mbuf_packet_free(a);
+	m = m_getcl(M_NOWAIT, MT_DATA, M_PKTHDR);
+	CHECK(m->m_nextpkt == NULL);
+	m_freem(m);
 	m = m_get(M_NOWAIT, MT_DATA);
-	CHECK(mbuf_packet_from_mbuf(m, &a) == MBUF_ERROR_ARGUMENT);
+	m->m_nextpkt = m;
+	CHECK(mbuf_packet_from_mbuf(m, &a) == MBUF_ERROR_ARGUMENT && m->m_nextpkt == m);
+	m->m_nextpkt = NULL;
 	m_freem(m);
 	CHECK(mbuf_pool_netstat(standard, text, sizeof(text)) > 0 && strncmp(text, "0/", 2) == 0);
 	CHECK(mbuf_pool_netstat(pool, text, sizeof(text)) > 0 && strncmp(text, "0/", 2) == 0);

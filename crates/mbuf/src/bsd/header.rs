@@ -84,7 +84,8 @@ impl Loose {
         if possible { Ok(()) } else { Err(Error::NoHeader) }
     }
 
-    /// As a packet, if the first mbuf has a header: without mbufs that are empty, and without other headers.
+    /// As a packet, if the first mbuf has a header: without mbufs that are empty, without other headers, and linked to no
+    /// other packet.
     ///
     /// # Errors
     /// This, if it has none.
@@ -94,11 +95,11 @@ impl Loose {
             return Err(self);
         }
         self.demote(false, !0);
-        let Ok(mut head) = first(&mut self) else { return Err(self) };
+        let mut list = self.into_run();
+        let Some(mut head) = list.pop_front() else { return Err(Loose::of(list)) };
         let header = head.take_header();
-        let mut run = Run::new();
-        run.push_back(head);
-        while let Some(mbuf) = self.run.pop_front() {
+        let mut run = Run::of(head);
+        while let Some(mbuf) = list.pop_front() {
             if mbuf.len() > 0 {
                 run.push_back(mbuf);
             }
