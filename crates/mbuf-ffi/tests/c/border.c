@@ -167,6 +167,20 @@ int main(int argc, char **argv)
 	errno = 0;
 	m_freem(m);
 	CHECK_INT(errno, EFAULT);
+	/* What is no memory, or no place for it, is not attached. */
+	m = m_get(M_NOWAIT, MT_DATA);
+	errno = 0;
+	m_extadd(m, NULL, sizeof(scratch), NULL, NULL, NULL, 0, EXT_NET_DRV);
+	CHECK(errno == EFAULT && (m->m_flags & M_EXT) == 0 && m->m_data == m->m_dat);
+	errno = 0;
+	m_extadd(m, scratch, 1u + INT_MAX, NULL, NULL, NULL, 0, EXT_NET_DRV);
+	CHECK(errno == EFAULT && (m->m_flags & M_EXT) == 0);
+	m_extadd(m, scratch, sizeof(scratch), NULL, NULL, NULL, 0, EXT_NET_DRV);
+	CHECK(m->m_data == scratch);
+	errno = 0;
+	m_extadd(m, scratch, 1, NULL, NULL, NULL, 0, EXT_NET_DRV);
+	CHECK(errno == EFAULT && m->m_ext.ext_size == sizeof(scratch));
+	m_freem(m);
 	/* Flags assigned as a whole take nothing that the library needs. */
 	m = m_getcl(M_NOWAIT, MT_DATA, M_PKTHDR);
 	m->m_flags = M_EXT | M_PKTHDR;

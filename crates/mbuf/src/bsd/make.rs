@@ -88,20 +88,20 @@ impl Loose {
     #[allow(unsafe_code)]
     pub unsafe fn lend(&mut self, pool: &Pool, lent: Lent, read_only: bool) -> Result<(), (Error, Lent)> {
         let mut mbuf = match first(self) {
-            Ok(mbuf) if mbuf.has_storage() => {
-                self.run.push_front(mbuf);
-                return Err((Error::Nothing, lent));
-            }
             Ok(mbuf) => mbuf,
             Err(error) => return Err((error, lent)),
         };
-        // SAFETY: by this function's contract.
-        let done = unsafe { mbuf.lend(pool.shared(), lent) };
+        let done = match mbuf.refuses(&lent) {
+            Some(fault) => Err((Error::Fault(fault), lent)),
+            // SAFETY: by this function's contract.
+            None => unsafe { mbuf.lend(pool.shared(), lent) }
+                .map_err(|refused| (Error::Op(refused.error), refused.input)),
+        };
         if done.is_ok() && read_only {
             mbuf.edit().set_read_only();
         }
         self.run.push_front(mbuf);
-        done.map_err(|refused| (Error::Op(refused.error), refused.input))
+        done
     }
 
     /// Marks the last mbuf as the end of a record, once it has bytes.

@@ -112,6 +112,11 @@ unsafe impl Send for Lent {}
 unsafe impl Sync for Lent {}
 
 impl Lent {
+    /// Whether an address and a length can be those of memory: as many bytes as C can say.
+    fn is_possible(buf: *mut u8, size: u32) -> bool {
+        !buf.is_null() && i32::try_from(size).is_ok()
+    }
+
     fn ext(&self) -> Ext {
         let free = match self.release {
             Release::Never => ptr::null(),
@@ -181,8 +186,10 @@ pub enum Wrong {
     End(i32, usize),
     /// The flag was cleared, but the storage is still there.
     Ext,
-    /// The flag was set, but what is in `m_ext` is no storage.
+    /// What is in `m_ext`, or is to be attached, is no storage.
     NoStorage,
+    /// There is storage already.
+    Storage,
 }
 
 impl fmt::Debug for Fault {
@@ -204,7 +211,8 @@ impl fmt::Display for Fault {
             }
             Wrong::End(len, most) => write!(f, "{len} bytes, but there are {most} to the end of the storage"),
             Wrong::Ext => f.write_str("M_EXT was cleared, but the mbuf still has storage"),
-            Wrong::NoStorage => f.write_str("M_EXT was set, but there is no storage"),
+            Wrong::NoStorage => f.write_str("no storage: a null pointer, or more than INT_MAX bytes"),
+            Wrong::Storage => f.write_str("the mbuf has storage already"),
         }
     }
 }
@@ -321,6 +329,16 @@ impl RawMbuf {
 
     fn is_by_hand(&self) -> bool {
         self.has(flag::EXT) && !self.has_storage()
+    }
+
+    /// What keeps memory of C's from being attached.
+    pub(crate) fn refuses(&self, lent: &Lent) -> Option<Fault> {
+        let fault = |field, wrong| Some(Fault { mbuf: ptr::from_ref(self).cast(), field, wrong });
+        match lent {
+            _ if self.has_storage() => fault("m_flags", Wrong::Storage),
+            Lent { buf, size, .. } if !Lent::is_possible(*buf, *size) => fault("m_ext", Wrong::NoStorage),
+            _ => None,
+        }
     }
 
     /// What is wrong with the fields that C may write. Storage that it attached by hand is looked at when it is adopted.
@@ -456,7 +474,7 @@ unsafe fn adopt(pool: &Shared, place: NonNull<RawMbuf>) -> Result<(), Settle> {
     // SAFETY: ours, and C says that this is there.
     let (raw, ext) = unsafe { (place.as_ref(), place.as_ref().ext_place().read()) };
     let fault = |field, wrong| Settle::Fault(Fault { mbuf: place.as_ptr().cast(), field, wrong });
-    if ext.buf.is_null() || ext.size > i32::MAX as u32 {
+    if !Lent::is_possible(ext.buf, ext.size) {
         return Err(fault("m_ext", Wrong::NoStorage));
     }
     if let Some((field, wrong)) = raw.look_at(ext.buf.addr(), ext.size as usize) {
@@ -497,7 +515,7 @@ unsafe fn adopt(pool: &Shared, place: NonNull<RawMbuf>) -> Result<(), Settle> {
 }
 
 impl Mbuf {
-    /// Attaches memory of C's to an mbuf with inline storage, with an empty window at its start.
+    /// Attaches memory of C's, which it does not [refuse](RawMbuf::refuses), with an empty window at its start.
     ///
     /// # Safety
     /// The memory may be read and written until the callback is called.
