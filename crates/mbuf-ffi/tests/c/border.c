@@ -27,6 +27,12 @@ static int never(void *arg, void *data, unsigned int len)
 	return 0;
 }
 
+static int frees;
+static void count_free(struct mbuf *m)
+{
+	frees += m->m_ext.ext_buf == scratch;
+}
+
 /* What C functions do with a chain that is wrong: they fail, and leave it to us. */
 static void all_refuse(struct mbuf *m, struct mbuf *other)
 {
@@ -181,6 +187,15 @@ int main(int argc, char **argv)
 	m_extadd(m, scratch, 1, NULL, NULL, NULL, 0, EXT_NET_DRV);
 	CHECK(errno == EFAULT && m->m_ext.ext_size == sizeof(scratch));
 	m_freem(m);
+	/* Who frees storage that was attached by hand need not have put the window there yet. */
+	m = m_get(M_NOWAIT, MT_DATA);
+	m->m_ext.ext_buf = scratch;
+	m->m_ext.ext_size = sizeof(scratch);
+	m->m_ext.ext_free = count_free;
+	m->m_flags |= M_EXT;
+	errno = 0;
+	m_freem(m);
+	CHECK(errno == 0 && frees == 1);
 	/* Flags assigned as a whole take nothing that the library needs. */
 	m = m_getcl(M_NOWAIT, MT_DATA, M_PKTHDR);
 	m->m_flags = M_EXT | M_PKTHDR;

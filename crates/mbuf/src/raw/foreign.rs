@@ -405,6 +405,8 @@ pub unsafe fn free_one(pool: &Pool, mbuf: NonNull<CMbuf>) -> Result<(*mut CMbuf,
     // SAFETY: by this function's contract.
     unsafe {
         let place = foreign::look_to_free(pool.shared(), mbuf.cast().as_ptr())?;
+        // Let go of when the mbuf is home.
+        let _lent = foreign::detach(place)?;
         settle(pool.shared(), place)?;
         let raw = place.as_ref();
         let linked = !raw.next_packet.replace(ptr::null_mut()).is_null();

@@ -7,7 +7,7 @@
 
 use core::ffi::c_void;
 use core::fmt;
-use core::mem::{MaybeUninit, align_of, offset_of, size_of};
+use core::mem::{ManuallyDrop, MaybeUninit, align_of, offset_of, size_of};
 use core::ptr::{self, NonNull};
 
 use super::{Edit, Mbuf, PacketHeader, RawMbuf, TYPE_DATA, flag, kind_bits};
@@ -465,30 +465,25 @@ pub(in crate::raw) enum Settle {
     Dry(OpError),
 }
 
-/// Takes over storage that C attached by hand.
+/// What C says of storage that it attached by hand, still C's.
 ///
 /// # Safety
-/// The mbuf is the caller's alone and has no storage.
-#[cold]
-unsafe fn adopt(pool: &Shared, place: NonNull<RawMbuf>) -> Result<(), Settle> {
+/// The mbuf is the caller's alone, and storage was attached to it by hand.
+unsafe fn by_hand(place: NonNull<RawMbuf>) -> Result<ManuallyDrop<Lent>, Fault> {
     // SAFETY: ours, and C says that this is there.
     let (raw, ext) = unsafe { (place.as_ref(), place.as_ref().ext_place().read()) };
-    let fault = |field, wrong| Settle::Fault(Fault { mbuf: place.as_ptr().cast(), field, wrong });
-    if !Lent::is_possible(ext.buf, ext.size) {
-        return Err(fault("m_ext", Wrong::NoStorage));
+    let Ext { buf, size, kind, free, arg1, arg2, reference } = ext;
+    if !Lent::is_possible(buf, size) {
+        return Err(Fault { mbuf: place.as_ptr().cast(), field: "m_ext", wrong: Wrong::NoStorage });
     }
-    if let Some((field, wrong)) = raw.look_at(ext.buf.addr(), ext.size as usize) {
-        return Err(fault(field, wrong));
-    }
-    let counted = raw.has(flag::COUNTED);
     // SAFETY: C put functions of these types there, or null pointers.
     let release = unsafe {
         type Callback = Option<unsafe extern "C" fn(*mut c_void)>;
         type OnMbuf = unsafe extern "C" fn(*mut CMbuf);
-        match (core::mem::transmute::<*const (), Callback>(ext.free), counted) {
+        match (core::mem::transmute::<*const (), Callback>(free), raw.has(flag::COUNTED)) {
             (None, _) => Release::Never,
             (Some(free), true) => {
-                let reference = core::mem::transmute::<*const (), Callback>(ext.reference);
+                let reference = core::mem::transmute::<*const (), Callback>(reference);
                 Release::Counted(Counting { reference, free })
             }
             (Some(free), false) => {
@@ -496,16 +491,48 @@ unsafe fn adopt(pool: &Shared, place: NonNull<RawMbuf>) -> Result<(), Settle> {
             }
         }
     };
-    let Ext { buf, size, kind, arg1, arg2, .. } = ext;
+    Ok(ManuallyDrop::new(Lent { buf, size, kind, release, arg1, arg2 }))
+}
+
+/// Takes storage that C attached by hand off an mbuf that is to be freed, whatever its window is.
+///
+/// # Safety
+/// The mbuf is the caller's alone.
+pub(in crate::raw) unsafe fn detach(place: NonNull<RawMbuf>) -> Result<Option<Lent>, Fault> {
+    // SAFETY: ours.
+    let raw = unsafe { place.as_ref() };
+    if !raw.is_by_hand() {
+        return Ok(None);
+    }
+    // SAFETY: ours, and attached by hand.
+    let lent = unsafe { by_hand(place) }?;
+    raw.flags.set(raw.flags.get() & !(flag::EXT | flag::COUNTED));
+    Ok(Some(ManuallyDrop::into_inner(lent)))
+}
+
+/// Takes over storage that C attached by hand.
+///
+/// # Safety
+/// The mbuf is the caller's alone and has no storage.
+#[cold]
+unsafe fn adopt(pool: &Shared, place: NonNull<RawMbuf>) -> Result<(), Settle> {
+    // SAFETY: ours.
+    let raw = unsafe { place.as_ref() };
+    // SAFETY: by this function's contract.
+    let lent = unsafe { by_hand(place) }.map_err(Settle::Fault)?;
+    if let Some((field, wrong)) = raw.look_at(lent.buf.addr(), lent.size as usize) {
+        return Err(Settle::Fault(Fault { mbuf: place.as_ptr().cast(), field, wrong }));
+    }
+    let counted = raw.flags.get() & flag::COUNTED;
     let (data, len) = (raw.data.get(), raw.len.replace(0));
     raw.flags.set(raw.flags.get() & !(flag::EXT | flag::COUNTED));
     // SAFETY: ours.
-    let mut mbuf = core::mem::ManuallyDrop::new(unsafe { Mbuf::from_raw(place) });
+    let mut mbuf = ManuallyDrop::new(unsafe { Mbuf::from_raw(place) });
     // SAFETY: C lends the memory until the callback.
-    let lent = unsafe { mbuf.lend(pool, Lent { buf, size, kind, release, arg1, arg2 }) };
+    let lent = unsafe { mbuf.lend(pool, ManuallyDrop::into_inner(lent)) };
     if let Err(refused) = lent {
         core::mem::forget(refused.input);
-        raw.flags.set(raw.flags.get() | flag::EXT | if counted { flag::COUNTED } else { 0 });
+        raw.flags.set(raw.flags.get() | flag::EXT | counted);
         raw.len.set(len);
         return Err(Settle::Dry(refused.error));
     }
