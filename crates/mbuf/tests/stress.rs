@@ -236,3 +236,45 @@ fn nobody_is_refused_a_free_buffer_and_none_is_lost() {
 fn nor_without_barriers() {
     run(Pool::builder().mbufs(MBUFS).clusters(CLUSTERS).locked(true).build().unwrap());
 }
+
+/// A packet whose cluster stays with another one is freed without it: that must not take a cluster that is free from
+/// those who may have it.
+#[cfg_attr(miri, ignore = "runs for a time, not for a number of steps")]
+#[test]
+fn a_packet_that_loses_its_cluster_takes_none_from_others() {
+    const MBUFS: usize = 9;
+    const CLUSTERS: usize = 4;
+    let pool = Pool::builder().mbufs(MBUFS).clusters(CLUSTERS).build().unwrap();
+    let (mbufs, clusters) = (Permits(AtomicUsize::new(MBUFS)), Permits(AtomicUsize::new(CLUSTERS)));
+    let (served, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let end = Instant::now() + seconds() / 4;
+    thread::scope(|scope| {
+        for _ in 0..5 {
+            scope.spawn(|| {
+                while Instant::now() < end {
+                    if !mbufs.take(2) {
+                        continue;
+                    }
+                    if clusters.take(1) {
+                        let one_and_another = || {
+                            let mut packet = Packet::with_cluster(&pool)?;
+                            packet.extend(10)?;
+                            let copy = packet.share()?;
+                            drop(packet);
+                            Ok::<_, mbuf::OpError>(copy)
+                        };
+                        match one_and_another() {
+                            Ok(_) => served.fetch_add(1, Ordering::Relaxed),
+                            Err(_) => refused.fetch_add(1, Ordering::Relaxed),
+                        };
+                        clusters.give(1);
+                    }
+                    mbufs.give(2);
+                }
+            });
+        }
+    });
+    assert!(served.into_inner() > 100);
+    assert_eq!(refused.into_inner(), 0, "refused although fewer were in use than the limit");
+    assert_empty(&pool);
+}

@@ -535,6 +535,11 @@ impl Shared {
         }
     }
 
+    /// Whether there is an end of the clusters of a class.
+    pub(super) fn is_limited(&self, class: Class) -> bool {
+        self.clusters[class.index()].limit().is_some() || self.family.group.budget().is_some()
+    }
+
     /// A cluster, with its count at one, for an mbuf of a packet zone that has none, or has to give up its own.
     pub(super) fn spare_cluster(&self, class: Class) -> Option<Object> {
         in_lane!(CLUSTERS[class], self.clusters[class.index()].get_part::<LANE>())

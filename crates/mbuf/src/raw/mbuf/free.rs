@@ -180,6 +180,10 @@ unsafe fn free_paired(raw: &RawMbuf, object: Object, storage: Option<NonNull<Sto
     let _storage = Released(storage, kind);
     let bare = Bare(object);
     let Some(class) = shared.home(&raw.head) else { return };
+    if shared.is_limited(class) {
+        // Between the cluster's cache and the pair's it would be in neither, and another thread's last look would miss it.
+        return;
+    }
     // May panic, if the page source does.
     let Some(cluster) = shared.spare_cluster(class) else { return };
     mem::forget(bare);
