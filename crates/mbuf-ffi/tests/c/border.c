@@ -196,6 +196,23 @@ int main(int argc, char **argv)
 	errno = 0;
 	m_freem(m);
 	CHECK(errno == 0 && frees == 1);
+	/* A pool's buffer is shared by functions that count, not by a copy of m_ext. */
+	m = m_getcl(M_NOWAIT, MT_DATA, M_PKTHDR);
+	{
+		struct mbuf *n = m_get(M_NOWAIT, MT_DATA);
+
+		n->m_ext = m->m_ext;
+		n->m_data = m->m_data;
+		n->m_flags |= M_EXT;
+		errno = 0;
+		m_freem(n);
+		CHECK_INT(errno, EFAULT);
+		CHECK(m_copypacket(n, M_NOWAIT) == NULL);
+		n->m_flags &= ~(unsigned)M_EXT;
+		n->m_data = n->m_dat;
+		m_freem(n);
+	}
+	m_freem(m);
 	/* Flags assigned as a whole take nothing that the library needs. */
 	m = m_getcl(M_NOWAIT, MT_DATA, M_PKTHDR);
 	m->m_flags = M_EXT | M_PKTHDR;

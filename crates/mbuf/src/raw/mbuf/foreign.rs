@@ -190,6 +190,8 @@ pub enum Wrong {
     NoStorage,
     /// There is storage already.
     Storage,
+    /// A buffer of a pool's, by a copy of another mbuf's `m_ext` that nobody counted.
+    Uncounted,
 }
 
 impl fmt::Debug for Fault {
@@ -213,6 +215,9 @@ impl fmt::Display for Fault {
             Wrong::Ext => f.write_str("M_EXT was cleared, but the mbuf still has storage"),
             Wrong::NoStorage => f.write_str("no storage: a null pointer, or more than INT_MAX bytes"),
             Wrong::Storage => f.write_str("the mbuf has storage already"),
+            Wrong::Uncounted => {
+                f.write_str("a copy of what another mbuf holds: m_copym and its like share a pool's buffer")
+            }
         }
     }
 }
@@ -259,14 +264,7 @@ impl RawMbuf {
 
     /// Shows C the storage that the mbuf has.
     pub(super) fn publish(&self) {
-        let kind = match self.kind() {
-            StorageKind::Inline => 0,
-            StorageKind::Cluster(Class::Cluster) => 1,
-            StorageKind::Cluster(Class::Page) => 3,
-            StorageKind::Cluster(Class::Jumbo9) => 4,
-            StorageKind::Cluster(Class::Jumbo16) => 5,
-            StorageKind::External => 255,
-        };
+        let kind = ext_type(self.kind());
         let ext = Ext {
             buf: self.buf.get(),
             size: self.cap.get(),
@@ -465,6 +463,26 @@ pub(in crate::raw) enum Settle {
     Dry(OpError),
 }
 
+/// What C calls a kind of storage.
+const fn ext_type(kind: StorageKind) -> u32 {
+    match kind {
+        StorageKind::Inline => 0,
+        StorageKind::Cluster(Class::Cluster) => 1,
+        StorageKind::Cluster(Class::Page) => 3,
+        StorageKind::Cluster(Class::Jumbo9) => 4,
+        StorageKind::Cluster(Class::Jumbo16) => 5,
+        StorageKind::External => 255,
+    }
+}
+
+/// Whether this is how `publish` shows storage of the library's own.
+fn is_ours(ext: &Ext) -> bool {
+    let ours = |kind| ext.kind & 0xff == ext_type(kind);
+    ext.free.is_null()
+        && (ours(StorageKind::External)
+            || Class::ALL.into_iter().any(|class| ours(StorageKind::Cluster(class))))
+}
+
 /// What C says of storage that it attached by hand, still C's.
 ///
 /// # Safety
@@ -472,9 +490,14 @@ pub(in crate::raw) enum Settle {
 unsafe fn by_hand(place: NonNull<RawMbuf>) -> Result<ManuallyDrop<Lent>, Fault> {
     // SAFETY: ours, and C says that this is there.
     let (raw, ext) = unsafe { (place.as_ref(), place.as_ref().ext_place().read()) };
+    let is_ours = is_ours(&ext);
     let Ext { buf, size, kind, free, arg1, arg2, reference } = ext;
+    let fault = |wrong| Err(Fault { mbuf: place.as_ptr().cast(), field: "m_ext", wrong });
     if !Lent::is_possible(buf, size) {
-        return Err(Fault { mbuf: place.as_ptr().cast(), field: "m_ext", wrong: Wrong::NoStorage });
+        return fault(Wrong::NoStorage);
+    }
+    if is_ours {
+        return fault(Wrong::Uncounted);
     }
     // SAFETY: C put functions of these types there, or null pointers.
     let release = unsafe {
