@@ -291,14 +291,17 @@ unsafe fn put_settling<const LANE: usize>(cache: &Cache, place: *mut Place<Objec
 /// used last in this lane: `then` is what comes next. Else it is `otherwise`, with an object if one was had all the same.
 ///
 /// For functions that are to be short: `otherwise` is called last, and what it needs is not kept for it.
+///
+/// # Safety
+/// `name` is null, or was a zone's: no other address is.
 #[inline(always)]
-pub fn take_or<const LANE: usize, R>(
+pub unsafe fn take_or<const LANE: usize, R>(
     name: *const (),
     then: impl FnOnce(Object) -> R,
     otherwise: impl FnOnce(Option<Object>) -> R,
 ) -> R {
     match imp::hot::<LANE>(name.cast()) {
-        // SAFETY: the lane's cache is owned by this thread.
+        // SAFETY: a zone's address, so the lane is not empty; its cache is owned by this thread.
         Some(cache) => unsafe { cache.pop_or(then, otherwise) },
         None => otherwise(None),
     }

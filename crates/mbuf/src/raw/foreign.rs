@@ -380,7 +380,8 @@ fn get_name_or<const LANE: usize>(
     otherwise: impl FnOnce() -> *mut CMbuf,
 ) -> *mut CMbuf {
     let rest = move |object: Option<Object>| object.map_or_else(otherwise, make);
-    mbuf_zone::raw::take_or::<LANE, _>(name.load(Ordering::Relaxed), make, rest)
+    // SAFETY: null, or what `Names::set` put there: the name of a pool's zone.
+    unsafe { mbuf_zone::raw::take_or::<LANE, _>(name.load(Ordering::Relaxed), make, rest) }
 }
 
 /// Frees one mbuf that C had, if it is a simple one with none behind it that this thread's caches take. Otherwise it is
