@@ -20,7 +20,7 @@ for target in "${targets[@]}"; do
         cargo +nightly fuzz run "$target" "$merged" "$work/$target" "fuzz/corpus/$target" -- -merge=1 -max_len=4096
         # The smallest that together reach nearly everything are enough to be kept: the rest is found again in seconds.
         rm -f "fuzz/corpus/$target"/*
-        find "$merged" -type f -printf '%s %p\n' | sort -n | head -n 100 | cut -d' ' -f2- | xargs -I{} mv {} "fuzz/corpus/$target/"
+        find "$merged" -type f -printf '%s %p\n' | sort -n | sed -n 1,100p | cut -d' ' -f2- | xargs -I{} mv {} "fuzz/corpus/$target/"
         rm -r "$merged"
         continue
     fi

@@ -1,4 +1,4 @@
-//! Hours of use in one process, at the limit and with allocations that fail on purpose: nothing is lost, and the process
+//! A long life in one process, at the limit and with allocations that fail on purpose: nothing is lost, and the process
 //! does not grow.
 //!
 //! `MBUF_SOAK_SECONDS` (default: 3) is how long it runs.
