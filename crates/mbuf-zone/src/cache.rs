@@ -54,6 +54,7 @@ use core::mem::{self, MaybeUninit};
 
 use crate::depot::{Depot, Magazine, Places, Stock};
 use crate::head::Object;
+use crate::stash::Stash;
 use crate::sync::{AtomicUsize, Guard, Mutex, Ordering, Place, TopPtr, heavy_barrier, light_barrier};
 
 /// What the lock of a cache protects.
@@ -65,59 +66,6 @@ struct Side {
     /// The bounds are where every operation fails.
     revoked: bool,
     mode: Mode,
-}
-
-/// Magazines that a cache keeps from the depot.
-#[derive(Default)]
-struct Stash {
-    full: Vec<Magazine>,
-    empty: Vec<Magazine>,
-    /// Full magazines it may hold.
-    room: usize,
-    /// Magazines given to the depot and not yet taken back.
-    given: usize,
-}
-
-/// Objects in a stash at most.
-const LARGEST_STASH: usize = 4096;
-
-impl Stash {
-    /// Magazines of this size in a stash at most.
-    fn most(magazine: &Magazine) -> usize {
-        LARGEST_STASH / magazine.capacity()
-    }
-
-    /// Exchanges an empty magazine for what the depot has.
-    fn full_for(&mut self, magazine: &mut Magazine, stock: &mut Stock) {
-        stock.full_for(magazine);
-        if magazine.is_full() && self.given > 0 {
-            self.given -= 1;
-            self.room = (self.room + 1).min(Self::most(magazine));
-        }
-    }
-
-    /// Exchanges an empty magazine for a full one, if there is one.
-    fn take(&mut self, magazine: &mut Magazine) {
-        if let Some(full) = self.full.pop() {
-            self.empty.push(mem::replace(magazine, full));
-        }
-    }
-
-    /// Exchanges a full magazine for an empty one, here or in the depot.
-    fn empty_for(&mut self, magazine: &mut Magazine, depot: &Depot) {
-        if self.full.len() == self.room {
-            // More could not be earned back.
-            self.given = (self.given + 1).min(Self::most(magazine));
-            return depot.stock.lock().empty_for(magazine);
-        }
-        let empty = self.empty.pop().unwrap_or_else(|| Magazine::new(magazine.capacity()));
-        self.full.push(mem::replace(magazine, empty));
-    }
-
-    /// Takes everything out; the next ones have to earn their place again.
-    fn drain(&mut self) -> impl Iterator<Item = Magazine> + use<> {
-        mem::take(self).full.into_iter()
-    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -646,7 +594,7 @@ impl Cache {
         let side = self.side.lock();
         // SAFETY: `base` changes under the lock alone, which is held; nothing else of the magazine is touched.
         let loaded = if side.seen.is_none() { unsafe { self.filled() } } else { 0 };
-        loaded.min(self.room) + side.spare.len + side.stash.full.len() * self.room
+        loaded.min(self.room) + side.spare.len + side.stash.len() * self.room
     }
 
     /// Objects handed out so far.
@@ -676,6 +624,7 @@ pub(crate) fn collect_all<'a>(
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::stash::LARGEST_STASH;
     use core::num::NonZeroUsize;
     use core::ptr::NonNull;
 

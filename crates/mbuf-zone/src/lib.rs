@@ -45,6 +45,7 @@ mod local;
 mod page;
 pub mod raw;
 mod slot;
+mod stash;
 mod stats;
 mod sync;
 mod thread;
