@@ -2,9 +2,10 @@
 
 mod common;
 
+use std::path::PathBuf;
 use std::process::Command;
 
-use common::{build, compilers, has, ran};
+use common::{build, compile, compilers, has, libraries, ran, source};
 
 const PROGRAMS: [&str; 8] = ["smoke", "border", "rest", "faults", "packet", "freebsd", "netbsd", "dragonfly"];
 /// Those that are C++, too.
@@ -108,5 +109,15 @@ fn programs_run_while_the_pool_is_audited() {
     let Some(compiler) = compilers("c11").next() else { return };
     for program in PROGRAMS {
         ran(Command::new(build(compiler, &format!("tests/c/{program}.c"), &[])).env("MBUF_AUDIT", "1"));
+    }
+}
+
+#[test]
+fn the_library_may_be_loaded_while_the_program_runs() {
+    for compiler in compilers("c11") {
+        let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("loaded-{}", compiler.command));
+        let mut command = compile(compiler);
+        ran(command.arg(source("tests/c/loaded.c")).args(["-ldl", "-lpthread", "-o"]).arg(&program));
+        ran(Command::new(program).arg(libraries().join("libmbuf.so")));
     }
 }

@@ -26,7 +26,7 @@
 //!
 //! # Layers, bottom-up
 //!
-//! `sync` → `page` → `head` → `keg` → `depot` → `cache` → `group`, `zone`, `back`, `limit`, `check` → `wait`, `thread`, `local` →
+//! `sync` → `page` → `head` → `keg` → `depot` → `cache` → `group`, `zone`, `back`, `limit`, `check` → `wait`, `lanes`, `thread`, `local` →
 //! `raw` → `slot`. Each may use those before it; `keg` has the faults of `check`.
 
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -40,6 +40,7 @@ mod depot;
 mod group;
 mod head;
 mod keg;
+mod lanes;
 mod limit;
 mod local;
 mod page;

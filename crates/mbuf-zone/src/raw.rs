@@ -15,12 +15,13 @@ use crate::group::Kin;
 pub use crate::head::{Head, Home, Object, Site};
 use crate::keg::Keg;
 pub use crate::keg::{Cause, Shape};
+pub use crate::lanes::LANES;
 pub use crate::local::Local;
 use crate::page::{Heap, PageSource};
 use crate::stats::ZoneStats;
 pub use crate::sync::{Guard, Mutex};
 pub(crate) use crate::thread::discard_bare;
-pub use crate::thread::{LANES, discard, politely, put, take_or, try_put, try_put_bulk};
+pub use crate::thread::{discard, politely, put, take_or, try_put, try_put_bulk};
 use crate::zone::Core;
 pub use crate::zone::Hooks;
 

@@ -6,7 +6,7 @@
 //! control flow, which the processor predicts, and no address is computed from what was just loaded.
 //!
 //! The lanes have no destructor, so reading them costs one instruction and works at any time, even while the
-//! thread's other thread-locals are being torn down. The list has one: it empties the caches and clears the lanes.
+//! thread's other thread-locals are being torn down (`lanes.rs`). The list has one: it empties the caches and clears the lanes.
 //! Operations after that go to the depot.
 #![allow(unsafe_code)]
 
@@ -19,32 +19,15 @@ use crate::keg::Cause;
 use crate::sync::Place;
 use crate::zone::Core;
 
-/// Number of lanes. Call sites with different kinds of objects use different ones; sharing one is only slower.
-pub const LANES: usize = 16;
-
 #[cfg(all(feature = "std", not(loom)))]
 mod imp {
     use super::*;
+    use crate::lanes::{self, LANES, NOBODY};
     use alloc::vec::Vec;
     use std::cell::{Cell, RefCell};
     use std::ptr::{self, NonNull};
 
-    /// # Invariants
-    /// 1. `zone` is [`NOBODY`], or this thread owns `cache`, which belongs to `zone`, and the thread's list holds both.
-    struct Lane {
-        zone: Cell<*const Core>,
-        cache: Cell<NonNull<Cache>>,
-    }
-
-    /// No zone's address, and no object's home: those are aligned, but for a mark in the lowest bit.
-    const NOBODY: *const Core = ptr::without_provenance(2);
-
-    const _: () = assert!(align_of::<Core>() > 2);
-
     thread_local! {
-        static HOT: [Lane; LANES] = const {
-            [const { Lane { zone: Cell::new(NOBODY), cache: Cell::new(NonNull::dangling()) } }; LANES]
-        };
         static MINE: RefCell<Mine> = const { RefCell::new(Mine { entries: Vec::new(), sweep_at: SWEEP_FIRST }) };
     }
 
@@ -104,7 +87,7 @@ mod imp {
     }
 
     fn clear_lanes() {
-        HOT.with(|lanes| {
+        lanes::with(|lanes| {
             for lane in lanes {
                 lane.zone.set(NOBODY);
             }
@@ -114,7 +97,7 @@ mod imp {
     #[inline(always)]
     pub(super) fn hot<const LANE: usize>(zone: *const Core) -> Option<&'static Cache> {
         const { assert!(LANE < LANES, "no such lane") };
-        HOT.with(|lanes| {
+        lanes::with(|lanes| {
             let lane = &lanes[LANE];
             if !ptr::eq(lane.zone.get(), zone) {
                 return None;
@@ -144,7 +127,7 @@ mod imp {
             Some(cache)
         });
         let cache = found.ok().flatten()?;
-        HOT.with(|lanes| {
+        lanes::with(|lanes| {
             lanes[LANE].zone.set(Arc::as_ptr(core));
             lanes[LANE].cache.set(NonNull::from(&*cache));
         });
@@ -158,7 +141,7 @@ mod imp {
         if gone.is_empty() {
             return;
         }
-        HOT.with(|lanes| {
+        lanes::with(|lanes| {
             for lane in lanes {
                 if gone.iter().any(|(core, _)| ptr::eq(Arc::as_ptr(core), lane.zone.get())) {
                     lane.zone.set(NOBODY);
