@@ -7,7 +7,7 @@ use std::slice;
 
 use mbuf_core::ffi::{Error, Loose, View};
 
-use crate::border::{M, edit, edit_one, failed, given, read, remake, report, report_void, size, wrong};
+use crate::border::{M, edit, edit_one, failed, given, remake, report, report_void, size, wrong};
 use crate::pool::{M_NOWAIT, pool, wait};
 
 #[unsafe(no_mangle)]
@@ -38,16 +38,13 @@ unsafe fn join(function: &str, m: M, n: M, f: impl FnOnce(&mut Loose, Loose) -> 
         return;
     }
     // SAFETY: chains of C's.
-    let done = unsafe {
-        read(n, |view| if view.has(m) { Err(Error::Nothing) } else { Ok(()) })
-            .and_then(|()| read(m, |view| if view.has(n) { Err(Error::Nothing) } else { Ok(()) }))
-            .and_then(|()| Loose::import(pool(), n))
-            .and_then(|other| edit(m, |list| f(list, other)))
-    };
-    match done {
-        Ok(()) => {}
-        Err(Error::Nothing) => wrong(function, format_args!("mbuf {m:p} and mbuf {n:p} are of one chain")),
-        Err(error) => report_void(function, &error),
+    let done = unsafe { Loose::import_both(pool(), m, n) }.and_then(|(mut list, other)| {
+        let done = f(&mut list, other);
+        let _same = list.export();
+        done
+    });
+    if let Err(error) = done {
+        report_void(function, &error);
     }
 }
 

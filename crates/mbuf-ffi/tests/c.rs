@@ -75,7 +75,7 @@ fn what_is_wrong_stops_the_program_with_the_function_the_mbuf_and_the_field() {
         ("11", "m_copypacket", "m_flags: M_EXT was cleared, but the mbuf still has storage"),
         ("17", "m_copypacket", "m_type: the mbuf is free"),
         ("100", "m_free", "m_type: the mbuf is free"),
-        ("101", "m_cat", "are of one chain"),
+        ("101", "m_cat", "both chains given have this mbuf"),
         ("102", "m_copydata", "the range 0..1 reaches beyond the end of 0 bytes"),
     ] {
         let said = says(number);

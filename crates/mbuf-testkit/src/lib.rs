@@ -6,7 +6,7 @@
 //! - [`for_every_failure`]: runs an operation with every allocation failing in turn.
 //! - [`World`], [`Op`]: random operations on many packets that share storage, beside plain vectors of what each byte
 //!   is, is said to be, and ends.
-//! - `drive` (feature `drive`): what any bytes make the library do, for fuzzers.
+//! - `drive` (feature `drive`): what any bytes make the library do, for fuzzers. Its `chains` plays C, and so has unsafe code.
 //! - [`FailingPages`], [`Hold`], [`assert_empty`]: memory that runs out, and pools that have to be empty.
 //! - Owners and tags that count their drops, refuse, or panic.
 //!

@@ -8,7 +8,7 @@ use mbuf_testkit::drive::DRIVERS;
 #[test]
 fn nothing_that_was_found_panics() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
-    for (name, drive) in DRIVERS {
+    for &(name, drive) in DRIVERS {
         let folder = corpus.join(name);
         let mut files: Vec<_> = fs::read_dir(&folder)
             .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
@@ -28,7 +28,7 @@ fn nothing_that_was_found_panics() {
 #[test]
 fn noise_does_not_panic() {
     let mut rng = mbuf_testkit::Rng::new(7);
-    for (name, drive) in DRIVERS {
+    for &(name, drive) in DRIVERS {
         for len in [0, 1, 7, 100, 800] {
             for _ in 0..mbuf_testkit::scaled(20, 1) {
                 let bytes: Vec<u8> = (0..len).map(|_| rng.word() as u8).collect();

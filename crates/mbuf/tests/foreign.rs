@@ -7,9 +7,9 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use mbuf::ffi::{
-    CMbuf, Error, Kind, Lent, Loose, Names, Release, View, free_one, free_or, get_or, get_pair_or,
+    CMbuf, Error, Kind, Lent, Loose, Names, Release, View, Wrong, free_one, free_or, get_or, get_pair_or,
 };
-use mbuf::{MCLBYTES, Pool};
+use mbuf::{MCLBYTES, OpError, Pool};
 
 type M = *mut CMbuf;
 
@@ -204,6 +204,62 @@ fn what_is_wrong_is_found_before_anything_is_changed() {
     }
     assert_eq!(read(&pool, a).len(), 1003);
     free(&pool, a);
+    empty(&pool);
+}
+
+#[test]
+fn chains_that_meet_are_not_made_one() {
+    let pool = Pool::new();
+    let [a, b, c] = [make(&pool, PACKET, b"abc"), make(&pool, PACKET, b"de"), make(&pool, DATA, b"f")];
+    // SAFETY: our own mbufs, as C sees them.
+    unsafe {
+        *field::<M>(a, NEXT) = c;
+        *field::<M>(b, NEXT) = c;
+        for (first, other) in [(a, b), (a, a), (a, c), (c, a)] {
+            let both = Loose::import_both(&pool, first, other).err();
+            assert!(matches!(both, Some(Error::Fault(fault)) if fault.wrong == Wrong::Common
+                && fault.mbuf == c.cast_const()));
+        }
+        *field::<M>(b, NEXT) = ptr::null_mut();
+        let (mut list, other) = Loose::import_both(&pool, a, b).unwrap();
+        list.concatenate(other);
+        assert_eq!(read(&pool, list.export()), b"abcfde");
+    }
+    free(&pool, a);
+    empty(&pool);
+}
+
+#[test]
+fn of_two_chains_one_of_which_is_wrong_none_is_taken() {
+    let pool = Pool::new();
+    let [a, b] = [make(&pool, PACKET, b"abc"), Loose::plain(&pool, DATA).unwrap().export()];
+    // SAFETY: our own mbufs, as C sees them.
+    unsafe {
+        // Attached by hand, and nothing there: seen when it is taken over, after everything was looked at.
+        *field::<*mut u8>(b, EXT_BUF) = ptr::null_mut();
+        *field::<u32>(b, FLAGS) |= M_EXT;
+        for (first, other) in [(a, b), (b, a)] {
+            let both = Loose::import_both(&pool, first, other).err();
+            assert!(
+                matches!(both, Some(Error::Fault(fault)) if fault.wrong == Wrong::NoStorage && fault.field == "m_ext")
+            );
+        }
+        *field::<u32>(b, FLAGS) &= !M_EXT;
+    }
+    assert_eq!(read(&pool, a), b"abc");
+    for m in [a, b] {
+        free(&pool, m);
+    }
+    empty(&pool);
+}
+
+#[test]
+fn no_chain_is_collapsed_to_nothing() {
+    let pool = Pool::new();
+    let m = make(&pool, PACKET, b"abc");
+    let (m, done) = edit(&pool, m, |list| list.collapse(&pool, 0));
+    assert!(matches!(done, Err(Error::Op(OpError::TooManySegments { max: 0, .. }))));
+    free(&pool, m);
     empty(&pool);
 }
 

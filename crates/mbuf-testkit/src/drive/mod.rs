@@ -5,11 +5,16 @@
 
 mod arguments;
 mod captures;
+// `mbuf.h` describes mbufs of 64-bit machines.
+#[cfg(target_pointer_width = "64")]
+mod chains;
 mod ops;
 mod settings;
 
 pub use arguments::arguments;
 pub use captures::captures;
+#[cfg(target_pointer_width = "64")]
+pub use chains::chains;
 pub use ops::ops;
 pub use settings::settings;
 
@@ -17,8 +22,14 @@ pub use settings::settings;
 pub type Driver = (&'static str, fn(&[u8]));
 
 /// All drivers.
-pub const DRIVERS: [Driver; 4] =
-    [("ops", ops), ("arguments", arguments), ("captures", captures), ("settings", settings)];
+pub const DRIVERS: &[Driver] = &[
+    ("ops", ops),
+    ("arguments", arguments),
+    ("captures", captures),
+    #[cfg(target_pointer_width = "64")]
+    ("chains", chains),
+    ("settings", settings),
+];
 
 /// Takes values off the front of bytes; when they are used up, everything is zero.
 struct Words<'a>(&'a [u8]);

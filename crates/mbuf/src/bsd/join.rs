@@ -118,7 +118,7 @@ impl Loose {
         // As many as fit into the first; the others are kept from the front, and the rest is put together.
         let (have, room) = self.segs().next().map_or((0, 0), |first| (first.len(), first.tailroom()));
         let total = self.bytes();
-        if total - have <= room {
+        if most > 0 && total - have <= room {
             let mut head = first(self)?;
             absorb(&mut head, self, total - have);
             drop(core::mem::take(&mut self.run));

@@ -34,11 +34,6 @@ impl View<'_> {
         Ok(slices.map(&mut f).find(|&result| result != 0).unwrap_or(0))
     }
 
-    /// Whether an mbuf is one of these.
-    pub fn has(&self, mbuf: *const CMbuf) -> bool {
-        self.segs().any(|seg| core::ptr::eq(named(seg), mbuf))
-    }
-
     /// Whether there is one mbuf.
     pub fn is_contiguous(&self) -> bool {
         self.is_single()

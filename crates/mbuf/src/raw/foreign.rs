@@ -222,17 +222,50 @@ impl Loose {
         // SAFETY: by this function's contract. Nothing is changed before everything was looked at.
         unsafe {
             let last = look_along(pool, first)?;
-            let mut next: *mut RawMbuf = first.cast();
-            while let Some(place) = NonNull::new(next) {
-                settle(pool, place)?;
-                next = place.as_ref().next.get();
-                if place.as_ptr() != first.cast() {
-                    // Only the first mbuf of a packet is linked to the next.
-                    place.as_ref().next_packet.set(ptr::null_mut());
-                }
-            }
-            Ok(Loose { run: Run { first: first.cast(), last: last.as_ptr() } })
+            Self::settle(pool, first, last)
         }
+    }
+
+    /// Takes two chains over, which must have no mbuf in common.
+    ///
+    /// # Safety
+    /// As for [`import`](Self::import), of each.
+    pub unsafe fn import_both(
+        pool: &Pool,
+        first: *mut CMbuf,
+        other: *mut CMbuf,
+    ) -> Result<(Self, Self), Error> {
+        let pool = pool.shared();
+        // SAFETY: by this function's contract. Nothing is changed before everything was looked at.
+        unsafe {
+            let (last, end) = (look_along(pool, first)?, look_along(pool, other)?);
+            // Lists that meet end alike.
+            if last == end {
+                return Err(Fault { mbuf: end.as_ptr().cast(), field: "m_next", wrong: Wrong::Common }.into());
+            }
+            let list = ManuallyDrop::new(Self::settle(pool, first, last)?);
+            let other = Self::settle(pool, other, end)?;
+            Ok((ManuallyDrop::into_inner(list), other))
+        }
+    }
+
+    /// # Safety
+    /// As for [`import`](Self::import), of a chain that was just looked at, from its first mbuf to its last.
+    unsafe fn settle(pool: &Shared, first: *mut CMbuf, last: NonNull<RawMbuf>) -> Result<Self, Error> {
+        let mut next: *mut RawMbuf = first.cast();
+        while let Some(place) = NonNull::new(next) {
+            // SAFETY: by this function's contract.
+            let raw = unsafe {
+                settle(pool, place)?;
+                place.as_ref()
+            };
+            next = raw.next.get();
+            if place.as_ptr() != first.cast() {
+                // Only the first mbuf of a packet is linked to the next.
+                raw.next_packet.set(ptr::null_mut());
+            }
+        }
+        Ok(Loose { run: Run { first: first.cast(), last: last.as_ptr() } })
     }
 
     /// Takes the first mbuf over, without what follows it: that is returned.

@@ -180,6 +180,8 @@ pub enum Wrong {
     Freed,
     /// The chain comes back to this mbuf.
     Loop,
+    /// The other chain given comes to this mbuf, too.
+    Common,
     /// The window begins outside of the storage: so many bytes behind its start (or in front of it), of so many.
     Start(isize, usize),
     /// The window ends outside of the storage: length, and most it could be.
@@ -208,6 +210,7 @@ impl fmt::Display for Fault {
             Wrong::Unknown => f.write_str("not an mbuf of this library"),
             Wrong::Freed => f.write_str("the mbuf is free"),
             Wrong::Loop => f.write_str("the chain comes back to this mbuf"),
+            Wrong::Common => f.write_str("both chains given have this mbuf"),
             Wrong::Start(offset, size) => {
                 write!(f, "{offset} bytes behind the start of storage of {size} bytes")
             }
