@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use mbuf::ffi::{
     CMbuf, Error, Kind, Lent, Loose, Names, Release, View, Wrong, free_one, free_or, get_or, get_pair_or,
 };
-use mbuf::{MCLBYTES, OpError, Pool};
+use mbuf::{Fault, MCLBYTES, OpError, Pool};
 
 type M = *mut CMbuf;
 
@@ -23,6 +23,7 @@ unsafe fn field<T>(m: M, offset: usize) -> *mut T {
 }
 
 const NEXT: usize = 16;
+const NEXT_PACKET: usize = 24;
 const DATA_POINTER: usize = 32;
 const LEN: usize = 40;
 const FLAGS: usize = 44;
@@ -260,6 +261,93 @@ fn no_chain_is_collapsed_to_nothing() {
     let (m, done) = edit(&pool, m, |list| list.collapse(&pool, 0));
     assert!(matches!(done, Err(Error::Op(OpError::TooManySegments { max: 0, .. }))));
     free(&pool, m);
+    empty(&pool);
+}
+
+#[test]
+fn who_keeps_the_first_mbuf_from_before_a_pull_up_is_told_that_it_is_free() {
+    let pool = Pool::new();
+    let (a, b) = (make(&pool, PACKET, &[1; 100]), make(&pool, DATA, &[2; 100]));
+    // SAFETY: our own mbuf.
+    unsafe { *field::<M>(a, NEXT) = b };
+    let (m, done) = edit(&pool, a, |list| list.pull_up(&pool, 200));
+    done.unwrap();
+    assert_ne!(m, a);
+    // SAFETY: memory of the pool's, which may be read.
+    let stale = unsafe { View::of(&pool, a) }.err();
+    assert!(
+        matches!(stale, Some(Error::Fault(fault)) if fault.wrong == Wrong::Freed && fault.mbuf == a.cast_const())
+    );
+    assert_eq!(read(&pool, m), [[1; 100], [2; 100]].concat());
+    free(&pool, m);
+    empty(&pool);
+}
+
+#[test]
+fn a_packet_stays_in_its_queue_whether_or_not_a_pull_up_fails() {
+    let pool = Pool::new();
+    let [a, b, next] =
+        [make(&pool, PACKET, &[1; 100]), make(&pool, DATA, &[2; 100]), make(&pool, PACKET, &[3])];
+    // SAFETY: our own mbufs.
+    unsafe {
+        *field::<M>(a, NEXT) = b;
+        *field::<M>(a, NEXT_PACKET) = next;
+    }
+    pool.inject([Fault::after(0)]);
+    let (m, done) = edit(&pool, a, |list| list.pull_up(&pool, 200));
+    assert!(matches!(done, Err(Error::Op(OpError::Alloc(_)))));
+    assert_eq!(m, a);
+    pool.inject([]);
+    let linked = |m| {
+        // SAFETY: a chain of ours.
+        let view = unsafe { View::of(&pool, m) }.unwrap();
+        assert_eq!((view.next_packet(), view.to_vec()), (next, [[1; 100], [2; 100]].concat()));
+    };
+    linked(m);
+    let (m, done) = edit(&pool, m, |list| list.pull_up(&pool, 200));
+    done.unwrap();
+    linked(m);
+    for m in [m, next] {
+        free(&pool, m);
+    }
+    empty(&pool);
+}
+
+#[test]
+fn mbufs_without_bytes_may_be_anywhere() {
+    let pool = Pool::new();
+    type Change<'a> = &'a dyn Fn(&mut Loose) -> Result<(), Error>;
+    let changes: [(Change<'_>, &[u8]); 9] = [
+        (&|list| list.pull_up(&pool, 6), b"abcdef"),
+        (&|list| list.copy_up(&pool, 4, 8), b"abcdef"),
+        (&|list| list.pull_down(&pool, 2, 3, false).map(drop), b"abcdef"),
+        (&|list| list.split_off(&pool, 3).map(drop), b"abc"),
+        (&|list| list.collapse(&pool, 1), b"abcdef"),
+        (&|list| list.write_back(&pool, 4, b"XYZ"), b"abcdXYZ"),
+        (&|list| list.make_writable(&pool, 0, 6), b"abcdef"),
+        (&|list| list.append_bytes(&pool, 2, [&b"gh"[..]].into_iter()), b"abcdefgh"),
+        (&|list| list.put_in_front(&pool, 0), b"abcdef"),
+    ];
+    for (change, expected) in changes {
+        // Empty ones in front, between, and behind.
+        let parts = [&b""[..], b"ab", b"", b"", b"cd", b"ef", b""];
+        let mbufs = parts.map(|part| make(&pool, DATA, part));
+        for pair in mbufs.windows(2) {
+            // SAFETY: our own mbufs.
+            unsafe { *field::<M>(pair[0], NEXT) = pair[1] };
+        }
+        let m = mbufs[0];
+        // SAFETY: a chain of ours.
+        let view = unsafe { View::of(&pool, m) }.unwrap();
+        let copies = [view.share_loose(1, 4), view.duplicate_loose()].map(|copy| copy.unwrap().export());
+        assert_eq!((read(&pool, copies[0]), read(&pool, copies[1])), (b"bcde".to_vec(), b"abcdef".to_vec()));
+        let (m, done) = edit(&pool, m, change);
+        done.unwrap();
+        assert_eq!(read(&pool, m), expected);
+        for m in [m, copies[0], copies[1]] {
+            free(&pool, m);
+        }
+    }
     empty(&pool);
 }
 
