@@ -450,10 +450,7 @@ impl Cache {
             let mut stock = depot.stock.lock();
             match way {
                 Way::Shared => return self.got(stock.pop()).ok_or(stock),
-                Way::Loaded | Way::Spare => side.stash.full_for(&mut side.spare, &mut stock),
-            }
-            if side.spare.is_empty() {
-                return Err(stock);
+                Way::Loaded | Way::Spare => side.stash.full_for(&mut side.spare, stock)?,
             }
         }
         if let Way::Loaded = way {
@@ -676,7 +673,34 @@ mod tests {
         collect_all([&taker].into_iter(), &mut collected, false);
         assert_eq!((collected.len(), taker.cached()), (16, 0));
         put(&taker, &depot, collected);
-        assert_eq!((in_depot(), taker.cached()), (12, 4));
+        // Four magazines went there at once; two wait for two others.
+        assert_eq!((in_depot(), taker.cached()), (8, 8));
+    }
+
+    #[cfg_attr(mbuf_tsan, ignore = "caches that are locked have no stash")]
+    #[test]
+    fn magazines_go_from_thread_to_thread_by_lots() {
+        let depot = Depot::new();
+        let locked = !crate::sync::barriers_available();
+        let (taker, giver) = (Cache::new(ROOM, locked), Cache::new(ROOM, locked));
+        let in_depot = || depot.stock.lock().len();
+        let name = |i: usize| Object::new(NonNull::without_provenance(NonZeroUsize::new(i * 16).unwrap()));
+        let mut turns = Vec::new();
+        for i in 1..=40 {
+            put(&giver, &depot, Vec::from([name(i)]));
+            turns.push(in_depot());
+        }
+        // Two magazines that it keeps, then four at a time.
+        assert_eq!(turns.iter().filter(|&&there| there % (4 * ROOM) != 0).count(), 0);
+        assert_eq!((in_depot(), giver.cached()), (32, 8));
+        // Four at a time, but never more than half of what is there.
+        let mut left = Vec::from([32]);
+        for _ in 0..32 {
+            get(&taker, &depot, 1);
+            left.push(in_depot());
+        }
+        left.dedup();
+        assert_eq!(left, [32, 24, 16, 8, 4, 2, 0]);
     }
 
     #[cfg_attr(mbuf_tsan, ignore = "caches that are locked have no stash")]

@@ -7,7 +7,7 @@ use core::ptr::NonNull;
 
 use crate::back::Spare;
 use crate::head::Object;
-use crate::sync::{AtomicUsize, Mutex, Ordering, Place};
+use crate::sync::{AtomicUsize, Mutex, Ordering, Place, fetch};
 
 /// Places behind those that a magazine has room for: see `cache.rs`.
 const SPARE_PLACES: usize = 2;
@@ -83,6 +83,12 @@ impl Magazine {
     fn objects(&self) -> impl Iterator<Item = Object> {
         // SAFETY: the first `len` are written, and nobody else uses the places (invariants 1 and 2).
         self.places.all().iter().take(self.len).map(|place| unsafe { place.read() })
+    }
+
+    /// Has the first line of each object brought to this processor, to be written: another one may have it. Nothing waits
+    /// for that.
+    pub(crate) fn fetch(&self) {
+        self.objects().for_each(|object| fetch(object.as_ptr::<u8>()));
     }
 
     pub(crate) fn pop(&mut self) -> Option<Object> {
@@ -180,6 +186,11 @@ impl Stock {
         debug_assert!(magazine.is_full());
         let empty = self.empty.pop().unwrap_or_else(|| Magazine::new(magazine.capacity()));
         self.full.push(core::mem::replace(magazine, empty));
+    }
+
+    /// Full magazines here.
+    pub(crate) fn full_magazines(&self) -> usize {
+        self.full.len()
     }
 
     /// Adds a full magazine.

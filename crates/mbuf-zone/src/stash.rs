@@ -3,25 +3,36 @@
 //! A thread that takes back what it gave, in bursts larger than its magazines, would otherwise exchange with others
 //! through the depot, and headers would wander between the cores' caches. Each full magazine that comes back from the
 //! depot earns a place for one that need not go there the next time.
+//!
+//! Threads that do exchange, as one allocates what the other frees, do so by *lots* of magazines: the depot's lock, and
+//! the lines behind it, move from core to core once for a lot. Headers that come from there were last used by another
+//! core: each magazine's are asked for when it is loaded, all at once, and not one by one as they are written.
 
 use alloc::vec::Vec;
 use core::mem;
 
 use crate::depot::{Depot, Magazine, Stock};
+use crate::sync::Guard;
 
 /// Magazines that a cache keeps from the depot.
 #[derive(Default)]
 pub(crate) struct Stash {
     full: Vec<Magazine>,
+    /// How many of them, the last ones, came from the depot.
+    foreign: usize,
     empty: Vec<Magazine>,
-    /// Full magazines it may hold.
+    /// Full magazines it may hold, besides a lot that is not yet complete.
     room: usize,
     /// Magazines given to the depot and not yet taken back.
     given: usize,
 }
 
-/// Objects in a stash at most.
+/// Objects in a stash at most, besides a lot that is not yet complete.
 pub(crate) const LARGEST_STASH: usize = 4096;
+
+/// Magazines and objects in a lot at most; it has one magazine at least.
+const LARGEST_LOT: usize = 4;
+const LOT_OBJECTS: usize = 256;
 
 impl Stash {
     /// Magazines of this size in a stash at most.
@@ -29,31 +40,72 @@ impl Stash {
         LARGEST_STASH / magazine.capacity()
     }
 
-    /// Exchanges an empty magazine for what the depot has.
-    pub(crate) fn full_for(&mut self, magazine: &mut Magazine, stock: &mut Stock) {
+    /// Magazines of this size that go to the depot, or come from it, while its lock is held once.
+    fn lot(magazine: &Magazine) -> usize {
+        (LOT_OBJECTS / magazine.capacity()).clamp(1, LARGEST_LOT)
+    }
+
+    /// Exchanges an empty magazine for what the depot has, and keeps others for later where it has many. Gives the lock
+    /// back if it has nothing.
+    pub(crate) fn full_for<'a>(
+        &mut self,
+        magazine: &mut Magazine,
+        mut stock: Guard<'a, Stock>,
+    ) -> Result<(), Guard<'a, Stock>> {
+        // Half of what is there at most: others may come.
+        let lot = stock.full_magazines().div_ceil(2).min(Self::lot(magazine));
         stock.full_for(magazine);
-        if magazine.is_full() && self.given > 0 {
-            self.given -= 1;
-            self.room = (self.room + 1).min(Self::most(magazine));
+        if magazine.is_empty() {
+            return Err(stock);
         }
+        let own = self.full.len();
+        for _ in 1..lot {
+            let mut more = self.empty_like(magazine);
+            stock.full_for(&mut more);
+            // Below the one before: they are used in the order in which the depot would have given them.
+            self.full.insert(own, more);
+        }
+        drop(stock);
+        self.foreign += self.full.len() - own;
+        magazine.fetch();
+        let back = lot.min(self.given);
+        self.given -= back;
+        self.room = (self.room + back).min(Self::most(magazine));
+        Ok(())
     }
 
     /// Exchanges an empty magazine for a full one, if there is one.
     pub(crate) fn take(&mut self, magazine: &mut Magazine) {
-        if let Some(full) = self.full.pop() {
-            self.empty.push(mem::replace(magazine, full));
+        let Some(full) = self.full.pop() else { return };
+        if let Some(foreign) = self.foreign.checked_sub(1) {
+            self.foreign = foreign;
+            full.fetch();
         }
+        self.empty.push(mem::replace(magazine, full));
     }
 
-    /// Exchanges a full magazine for an empty one, here or in the depot.
+    /// Exchanges a full magazine for an empty one. If there are too many full ones, a lot goes to the depot.
     pub(crate) fn empty_for(&mut self, magazine: &mut Magazine, depot: &Depot) {
-        if self.full.len() == self.room {
+        let lot = Self::lot(magazine);
+        if self.full.len() + 1 == self.room + lot {
+            let mut stock = depot.stock.lock();
+            // The oldest ones, which this core's caches have least of.
+            for mut full in self.full.drain(..lot - 1) {
+                stock.empty_for(&mut full);
+                self.empty.push(full);
+            }
+            self.foreign = self.foreign.min(self.full.len());
             // More could not be earned back.
-            self.given = (self.given + 1).min(Self::most(magazine));
-            return depot.stock.lock().empty_for(magazine);
+            self.given = (self.given + lot).min(Self::most(magazine));
+            return stock.empty_for(magazine);
         }
-        let empty = self.empty.pop().unwrap_or_else(|| Magazine::new(magazine.capacity()));
+        let empty = self.empty_like(magazine);
         self.full.push(mem::replace(magazine, empty));
+        self.foreign = 0;
+    }
+
+    fn empty_like(&mut self, magazine: &Magazine) -> Magazine {
+        self.empty.pop().unwrap_or_else(|| Magazine::new(magazine.capacity()))
     }
 
     /// Takes everything out; the next ones have to earn their place again.

@@ -250,9 +250,9 @@ unsafe impl Hooks for PoolHooks {
     }
 }
 
-/// Objects per magazine: about 128 KiB of buffers, within reason.
+/// Objects per magazine: about 256 KiB of buffers, within reason.
 fn magazine(bytes: usize) -> usize {
-    (128 * 1024 / bytes).clamp(4, 64)
+    (256 * 1024 / bytes).clamp(4, 128)
 }
 
 impl Shared {
