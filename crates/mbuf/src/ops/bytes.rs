@@ -10,6 +10,9 @@ use crate::copy::copy_to_front;
 use crate::error::BoundsError;
 use crate::raw::{Head, MbufChain};
 
+/// Bytes so few that a call to copy them would cost more than they do.
+const SHORT: usize = 64;
+
 /// Reading bytes.
 impl<H: Head> MbufChain<H> {
     /// Copies the bytes from `offset` on into `out`, which they have to fill.
@@ -30,6 +33,12 @@ impl<H: Head> MbufChain<H> {
             copy_to_front(out, bytes);
             return Ok(());
         }
+        if out.len() <= SHORT { self.read_far(offset, out) } else { self.read_long(offset, out) }
+    }
+
+    /// [`read_far`](Self::read_far), whose registers are not for the path above.
+    #[inline(never)]
+    fn read_long(&self, offset: usize, out: &mut [u8]) -> Result<(), BoundsError> {
         self.read_far(offset, out)
     }
 

@@ -175,6 +175,8 @@ impl<H: Head> MbufChain<H> {
     }
 
     /// Writes what is not all within the first segment, or not to be written there.
+    // Its frame and its registers are not for the path above.
+    #[inline(never)]
     #[track_caller]
     fn write_far(&mut self, offset: usize, bytes: &[u8]) -> Result<(), OpError> {
         let total = self.total();
