@@ -55,6 +55,14 @@ struct cell {
 inlined void keep(const void *pointer) { __asm__ volatile("" : : "r"(pointer) : "memory"); }
 inlined void keep_number(uint64_t number) { __asm__ volatile("" : : "r"(number) : "memory"); }
 
+/* As `Flat::beside`: where to copy to, or from, within a buffer of BESIDE bytes. */
+#define BESIDE (9216 + 4096)
+inlined uint8_t *beside(uint8_t *buffer, const void *other) {
+    static unsigned turn;
+    uintptr_t away = 2048 - 512 + ++turn % 8 * 256;
+    return buffer + (((uintptr_t)other + away - (uintptr_t)buffer) & 4095);
+}
+
 inlined void must(bool true_) {
     if (__builtin_expect(!true_, 0)) abort();
 }

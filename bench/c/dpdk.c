@@ -14,7 +14,7 @@
 static struct rte_mempool *clusters, *headers, *jumbos, *clones;
 static struct rte_mbuf *cluster, *small, *jumbo, *four, *six;
 static struct rte_mbuf *burst[BURST];
-static _Alignas(64) uint8_t buffer[9216];
+static _Alignas(64) uint8_t buffer[BESIDE];
 static struct ring ring;
 static struct end out, into;
 
@@ -270,13 +270,14 @@ inlined void duplicate_jumbo_of(uint64_t n, struct seen *seen) { duplicate(jumbo
 
 /* `rte_pktmbuf_read` copies where it has to; from one segment, it is the caller who does. */
 inlined void copy_out(struct rte_mbuf *m, uint32_t len, uint64_t n, struct seen *seen) {
+    uint8_t *out = beside(buffer, rte_pktmbuf_mtod(m, void *));
     for (uint64_t i = 0; i < n; i++) {
-        const void *bytes = rte_pktmbuf_read(m, 0, len, buffer);
+        const void *bytes = rte_pktmbuf_read(m, 0, len, out);
         must(bytes != NULL);
-        if (bytes != buffer) rte_memcpy(buffer, bytes, len);
-        keep(buffer);
+        if (bytes != out) rte_memcpy(out, bytes, len);
+        keep(out);
     }
-    if (seen) bench_part(seen, buffer, len);
+    if (seen) bench_part(seen, out, len);
     if (seen) bench_end(seen);
 }
 
@@ -284,8 +285,10 @@ inlined void copy_out_one_of(uint64_t n, struct seen *seen) { copy_out(cluster, 
 inlined void copy_out_six_of(uint64_t n, struct seen *seen) { copy_out(six, 9000, n, seen); }
 
 inlined void copy_in_of(uint64_t n, struct seen *seen) {
+    uint8_t *in = beside(buffer, rte_pktmbuf_mtod(cluster, void *));
+    memcpy(in, bench_pattern, 1500);
     for (uint64_t i = 0; i < n; i++) {
-        rte_memcpy(rte_pktmbuf_mtod(cluster, void *), bench_pattern, 1500);
+        rte_memcpy(rte_pktmbuf_mtod(cluster, void *), in, 1500);
         keep(cluster);
     }
     if (seen) see(seen, cluster);

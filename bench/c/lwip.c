@@ -5,7 +5,7 @@
 #include "bench.h"
 
 static struct pbuf *cluster, *four;
-static _Alignas(64) uint8_t buffer[9216];
+static _Alignas(64) uint8_t buffer[BESIDE];
 
 static struct pbuf *filled(size_t from, uint16_t len) {
     struct pbuf *p = pbuf_alloc(PBUF_LINK, len, PBUF_RAM);
@@ -124,17 +124,20 @@ inlined void duplicate_1500_of(uint64_t n, struct seen *seen) {
 }
 
 inlined void copy_out_of(uint64_t n, struct seen *seen) {
+    uint8_t *out = beside(buffer, cluster->payload);
     for (uint64_t i = 0; i < n; i++) {
-        must(pbuf_copy_partial(cluster, buffer, 1500, 0) == 1500);
-        keep(buffer);
+        must(pbuf_copy_partial(cluster, out, 1500, 0) == 1500);
+        keep(out);
     }
-    if (seen) bench_part(seen, buffer, 1500);
+    if (seen) bench_part(seen, out, 1500);
     if (seen) bench_end(seen);
 }
 
 inlined void copy_in_of(uint64_t n, struct seen *seen) {
+    uint8_t *in = beside(buffer, cluster->payload);
+    memcpy(in, bench_pattern, 1500);
     for (uint64_t i = 0; i < n; i++) {
-        must(pbuf_take(cluster, bench_pattern, 1500) == ERR_OK);
+        must(pbuf_take(cluster, in, 1500) == ERR_OK);
         keep(cluster);
     }
     if (seen) see(seen, cluster);

@@ -71,7 +71,7 @@ inlined struct mbuf *prepended(struct mbuf *m, int len) {
 
 static struct mbuf *cluster, *four, *six;
 static __thread struct mbuf *burst[BURST];
-static _Alignas(64) char buffer[9216];
+static _Alignas(64) uint8_t buffer[BESIDE];
 static struct ring ring;
 static struct end out, into;
 
@@ -287,11 +287,12 @@ inlined void present_of(uint64_t n, struct seen *seen) { view(cluster, 100, n, s
 inlined void across_of(uint64_t n, struct seen *seen) { view(four, 355, n, seen); }
 
 inlined void copy_out(struct mbuf *m, int len, uint64_t n, struct seen *seen) {
+    uint8_t *out = beside(buffer, m->data);
     for (uint64_t i = 0; i < n; i++) {
-        m_copydata(m, 0, len, buffer);
-        keep(buffer);
+        m_copydata(m, 0, len, (char *)out);
+        keep(out);
     }
-    if (seen) bench_part(seen, buffer, len);
+    if (seen) bench_part(seen, out, len);
     if (seen) bench_end(seen);
 }
 
@@ -299,8 +300,10 @@ inlined void copy_out_one_of(uint64_t n, struct seen *seen) { copy_out(cluster, 
 inlined void copy_out_six_of(uint64_t n, struct seen *seen) { copy_out(six, 9000, n, seen); }
 
 inlined void copy_in_of(uint64_t n, struct seen *seen) {
+    uint8_t *in = beside(buffer, cluster->data);
+    memcpy(in, bench_pattern, 1500);
     for (uint64_t i = 0; i < n; i++) {
-        m_copyback(cluster, 0, 1500, (char *)bench_pattern);
+        m_copyback(cluster, 0, 1500, (char *)in);
         keep(cluster);
     }
     if (seen) see(seen, cluster);

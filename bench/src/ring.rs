@@ -5,7 +5,8 @@ use std::hint::spin_loop;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const SLOTS: usize = 1024;
+/// Values that a ring holds.
+pub const SLOTS: usize = 1024;
 
 #[repr(align(128))]
 struct Line<T>(T);

@@ -2,22 +2,40 @@
 
 use std::ops::Range;
 
-/// Flat memory for copies, aligned as packets' data is: copies cost by their alignment.
-#[repr(C, align(64))]
-pub struct Flat(pub [u8; FLAT]);
-
 const FLAT: usize = 9216;
+const PAGE: usize = 4096;
+
+/// Flat memory for copies.
+pub struct Flat {
+    bytes: [u8; FLAT + PAGE],
+    turn: usize,
+}
 
 impl Flat {
     pub fn new() -> Box<Flat> {
-        Box::new(Flat([0; FLAT]))
+        Box::new(Flat { bytes: [0; FLAT + PAGE], turn: 0 })
+    }
+
+    /// That of it which lies as copies from or to `other` cost least, and the same for all columns: addresses that are
+    /// alike within a line, and differ within a page. Where those of a load and of an earlier store are nearly equal there,
+    /// the processor has the load wait; where a copy comes to a page's end in the middle of a step, it takes twice as
+    /// long. So each time it lies elsewhere, and the best samples are those without either.
+    pub fn beside(&mut self, other: *const u8) -> &mut [u8] {
+        self.turn = (self.turn + 1) % 8;
+        let away = PAGE / 2 - 512 + self.turn * 256;
+        let start = (other.addr() + away).wrapping_sub(self.bytes.as_ptr().addr()) % PAGE;
+        &mut self.bytes[start..][..FLAT]
     }
 }
 
 /// The bytes that all packets are made of: neighbours differ, and so do blocks.
 // SAFETY: no other symbol has this name; C declares it as the array.
 #[unsafe(no_mangle)]
-pub static bench_pattern: Flat = Flat(pattern_bytes());
+pub static bench_pattern: Lines = Lines(pattern_bytes());
+
+/// Begins with a cache line, as packets' data does.
+#[repr(C, align(64))]
+pub struct Lines([u8; FLAT]);
 
 const fn pattern_bytes() -> [u8; FLAT] {
     let mut bytes = [0; FLAT];

@@ -24,18 +24,23 @@ pub struct Hello {
     pub note: String,
 }
 
-/// Which CPU cores the threads are pinned to, first and second.
-pub fn cores() -> [usize; 2] {
+/// Which CPU cores the threads are pinned to, first and second: two numbers and a comma.
+pub fn cores(text: &str) -> Result<[usize; 2], String> {
+    let numbers: Option<Vec<usize>> = text.split(',').map(|core| core.trim().parse().ok()).collect();
+    let two = numbers.and_then(|numbers| numbers.try_into().ok());
+    two.ok_or_else(|| format!("{text}: two cores are two numbers and a comma"))
+}
+
+/// Those of this process.
+pub fn own_cores() -> [usize; 2] {
     static CORES: OnceLock<[usize; 2]> = OnceLock::new();
     *CORES.get_or_init(|| {
-        let text = std::env::var("BENCH_CORES").unwrap_or_else(|_| "0,1".into());
-        let mut cores = text.split(',').map(|core| core.parse().expect("BENCH_CORES has two numbers"));
-        [(); 2].map(|()| cores.next().expect("BENCH_CORES has two numbers"))
+        cores(&std::env::var("BENCH_CORES").unwrap_or_else(|_| "0,1".into())).expect("BENCH_CORES")
     })
 }
 
-fn pin(thread: usize) {
-    core_affinity::set_for_current(core_affinity::CoreId { id: cores()[thread] });
+pub fn pin(core: usize) {
+    core_affinity::set_for_current(core_affinity::CoreId { id: core });
 }
 
 /// A column, whatever its state is.
@@ -77,7 +82,7 @@ impl Signals {
 
 impl<C: Column> Bench<C> {
     pub fn open() -> Result<Box<dyn Runs>, String> {
-        pin(0);
+        pin(own_cores()[0]);
         let state = C::open(0)?;
         Ok(Box::new(Bench { cells: C::cells().leak(), state, second: None }))
     }
@@ -90,7 +95,7 @@ impl<C: Column> Bench<C> {
         self.second.get_or_insert_with(|| {
             let (todo, queue) = channel::<(&'static Cell<C>, u64, Arc<Signals>)>();
             std::thread::spawn(move || {
-                pin(1);
+                pin(own_cores()[1]);
                 let mut state = C::open(1).expect("the second thread opens as the first did");
                 for (cell, n, signals) in queue {
                     signals.ready.store(true, Ordering::Release);

@@ -219,18 +219,21 @@ fn duplicate_1500<const SEE: bool>(s: &mut Buffers, n: u64, seen: &mut Seen) {
 }
 
 fn copy_out<const SEE: bool>(s: &mut Buffers, n: u64, seen: &mut Seen) {
+    let out = &mut s.buffer.beside(s.packet.as_ptr())[..1500];
     for _ in 0..n {
-        s.buffer.0[..1500].copy_from_slice(&s.packet[..1500]);
-        keep(s.buffer.0.as_ptr());
+        out.copy_from_slice(&s.packet[..1500]);
+        keep(out.as_ptr());
     }
     if SEE {
-        seen.packet(&s.buffer.0[..1500]);
+        seen.packet(out);
     }
 }
 
 fn copy_in<const SEE: bool>(s: &mut Buffers, n: u64, seen: &mut Seen) {
+    let bytes = &mut s.buffer.beside(s.packet.as_ptr())[..1500];
+    bytes.copy_from_slice(pattern(1500));
     for _ in 0..n {
-        s.packet[..1500].copy_from_slice(pattern(1500));
+        s.packet[..1500].copy_from_slice(bytes);
         keep(s.packet.as_ptr());
     }
     if SEE {

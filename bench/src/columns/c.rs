@@ -68,7 +68,7 @@ pub struct Peer<L>(PhantomData<L>);
 
 impl<L: Library> Column for Peer<L> {
     fn open(thread: usize) -> Result<Self, String> {
-        let why = L::open(thread as c_int, worker::cores()[thread] as c_int);
+        let why = L::open(thread as c_int, worker::own_cores()[thread] as c_int);
         match why.is_null() {
             true => Ok(Peer(PhantomData)),
             false => Err(text(why)),

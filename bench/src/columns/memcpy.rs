@@ -4,15 +4,13 @@ use crate::column::{Cell, Column, keep};
 use crate::seen::{Flat, Seen, pattern};
 
 pub struct Memcpy {
-    from: Box<Flat>,
+    from: &'static [u8],
     to: Box<Flat>,
 }
 
 impl Column for Memcpy {
     fn open(_: usize) -> Result<Self, String> {
-        let mut from = Flat::new();
-        from.0[..9000].copy_from_slice(pattern(9000));
-        Ok(Memcpy { from, to: Flat::new() })
+        Ok(Memcpy { from: pattern(9000), to: Flat::new() })
     }
 
     fn cells() -> Vec<Cell<Self>> {
@@ -30,13 +28,15 @@ impl Column for Memcpy {
 
 #[inline(always)]
 fn copy<const SEE: bool>(s: &mut Memcpy, len: usize, n: u64, seen: &mut Seen) {
+    let from = &s.from[..len];
+    let to = &mut s.to.beside(from.as_ptr())[..len];
     for _ in 0..n {
-        keep(s.from.0.as_ptr());
-        s.to.0[..len].copy_from_slice(&s.from.0[..len]);
-        keep(s.to.0.as_ptr());
+        keep(from.as_ptr());
+        to.copy_from_slice(from);
+        keep(to.as_ptr());
     }
     if SEE {
-        seen.packet(&s.to.0[..len]);
+        seen.packet(to);
     }
 }
 

@@ -390,8 +390,8 @@ fn view<'a>(packet: &'a Packet, at: usize, copy: &'a mut [u8; 40]) -> &'a [u8] {
 }
 
 fn present<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
+    let mut copy = [0; 40];
     for _ in 0..n {
-        let mut copy = [0; 40];
         used(&s.cluster);
         let bytes = view(&s.cluster, 100, &mut copy);
         keep(bytes.as_ptr());
@@ -402,8 +402,8 @@ fn present<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
 }
 
 fn across<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
+    let mut copy = [0; 40];
     for _ in 0..n {
-        let mut copy = [0; 40];
         used(&s.four);
         let bytes = view(&s.four, 355, &mut copy);
         keep(bytes.as_ptr());
@@ -440,19 +440,36 @@ fn duplicate_jumbo<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
     duplicated::<SEE>(&s.jumbo, n, seen);
 }
 
-fn copy_out<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
+#[inline(always)]
+fn copied_out<const SEE: bool, const LEN: usize>(
+    packet: &Packet,
+    buffer: &mut Flat,
+    n: u64,
+    seen: &mut Seen,
+) {
+    let out = &mut buffer.beside(first_byte(packet))[..LEN];
     for _ in 0..n {
-        s.cluster.read_at(0, &mut s.buffer.0[..1500]).unwrap();
-        keep(s.buffer.0.as_ptr());
+        packet.read_at(0, out).unwrap();
+        keep(out.as_ptr());
     }
     if SEE {
-        seen.packet(&s.buffer.0[..1500]);
+        seen.packet(out);
     }
 }
 
+fn first_byte(packet: &Packet) -> *const u8 {
+    packet.segments().next().unwrap().bytes().as_ptr()
+}
+
+fn copy_out<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
+    copied_out::<SEE, 1500>(&s.cluster, &mut s.buffer, n, seen);
+}
+
 fn copy_in<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
+    let bytes = &mut s.buffer.beside(first_byte(&s.cluster))[..1500];
+    bytes.copy_from_slice(pattern(1500));
     for _ in 0..n {
-        s.cluster.write_at(0, pattern(1500)).unwrap();
+        s.cluster.write_at(0, bytes).unwrap();
         used(&s.cluster);
     }
     if SEE {
@@ -461,13 +478,7 @@ fn copy_in<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
 }
 
 fn copy_out_six<const SEE: bool>(s: &mut Ours, n: u64, seen: &mut Seen) {
-    for _ in 0..n {
-        s.six.read_at(0, &mut s.buffer.0[..9000]).unwrap();
-        keep(s.buffer.0.as_ptr());
-    }
-    if SEE {
-        seen.packet(&s.buffer.0[..9000]);
-    }
+    copied_out::<SEE, 9000>(&s.six, &mut s.buffer, n, seen);
 }
 
 #[inline(always)]

@@ -1,14 +1,22 @@
 //! Time: workers for all columns, asked in turn for one sample of each row, round after round, so that drift hits all.
+//! Rows of two threads come last, one after the other, each time with a look at how far apart the cores are.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::build::Contestant;
+use super::distance::{
+    self,
+    Distance::{Far, Near},
+};
 use crate::rows::Row;
 use crate::worker::Hello;
 
-/// About how long a sample takes: long enough for the clock, short enough that most are not interrupted.
-const SAMPLE_NS: f64 = 400_000.0;
+/// About how long a sample takes, in nanoseconds. With one thread: long enough for the clock, short enough that most are
+/// not interrupted. With two, of which what is typical counts: long enough that it does not matter how they begin.
+fn sample_ns(row: &Row) -> f64 {
+    if row.threads == 1 { 400_000.0 } else { 4_000_000.0 }
+}
 
 /// A worker that waits to be told what to do.
 pub struct Worker {
@@ -66,8 +74,8 @@ impl Worker {
             for _ in 0..4 {
                 took = took.min(self.time(row, n)? * n as f64);
             }
-            if took > SAMPLE_NS / 4.0 {
-                let units = SAMPLE_NS / took * (n / row.unit) as f64;
+            if took > sample_ns(row) / 4.0 {
+                let units = sample_ns(row) / took * (n / row.unit) as f64;
                 return Ok(units.ceil() as u64 * row.unit);
             }
             n *= 4;
@@ -88,28 +96,57 @@ pub struct Samples {
     pub column: usize,
     pub row: &'static Row,
     pub samples: Vec<f64>,
+    /// Those of two threads whose cores were far apart.
+    pub far: Vec<f64>,
 }
+
+/// How much longer the rows of two threads may take if the cores are far apart: the machine may move them.
+const PATIENCE: usize = 4;
 
 /// One run: `rounds` samples of each of `rows` of each worker that there is.
 pub fn run(
     workers: &mut [Option<Worker>],
     rows: &[&'static Row],
     rounds: usize,
+    cores: [usize; 2],
 ) -> Result<Vec<Samples>, String> {
     let mut cells = Vec::new();
     for row in rows {
         for (column, worker) in workers.iter_mut().enumerate() {
             if let Some(worker) = worker.as_mut().filter(|worker| worker.has(row)) {
-                cells.push((Samples { column, row, samples: Vec::new() }, worker.calibrate(row)?));
+                let samples = Samples { column, row, samples: Vec::new(), far: Vec::new() };
+                cells.push((samples, worker.calibrate(row)?));
             }
         }
     }
+    let mut sample = |cell: &Samples, n: u64| {
+        let worker = workers[cell.column].as_mut().expect("asked before");
+        // Another column was in this core's caches just now.
+        worker.time(cell.row, (n / 8).next_multiple_of(cell.row.unit))?;
+        worker.time(cell.row, n)
+    };
     for _ in 0..rounds {
-        for (cell, n) in &mut cells {
-            let worker = workers[cell.column].as_mut().expect("asked before");
-            // Another column was in this core's caches just now.
-            worker.time(cell.row, (*n / 8).next_multiple_of(cell.row.unit))?;
-            cell.samples.push(worker.time(cell.row, *n)?);
+        for (cell, n) in cells.iter_mut().filter(|(cell, _)| cell.row.threads == 1) {
+            cell.samples.push(sample(cell, *n)?);
+        }
+    }
+    for row in rows.iter().filter(|row| row.threads == 2) {
+        let mut cells: Vec<_> = cells.iter_mut().filter(|(cell, _)| cell.row.name == row.name).collect();
+        let (mut near, mut taken) = (0, 0);
+        while near < rounds && taken < PATIENCE * rounds {
+            let before = distance::of(cores);
+            let figures: Vec<_> = cells.iter().map(|(cell, n)| sample(cell, *n)).collect::<Result<_, _>>()?;
+            let after = distance::of(cores);
+            taken += 1;
+            near += usize::from((before, after) == (Near, Near));
+            for ((cell, _), figure) in cells.iter_mut().zip(figures) {
+                match (before, after) {
+                    (Near, Near) => cell.samples.push(figure),
+                    (Far, Far) => cell.far.push(figure),
+                    // They were moved meanwhile.
+                    _ => {}
+                }
+            }
         }
     }
     Ok(cells.into_iter().map(|(cell, _)| cell).collect())

@@ -2,6 +2,7 @@
 
 mod build;
 mod count;
+mod distance;
 mod guard;
 mod machine;
 mod measure;
@@ -67,7 +68,7 @@ struct Report {
     /// Where the picture goes, as SVG.
     #[arg(long)]
     plot: Option<PathBuf>,
-    /// Only rows whose names contain this.
+    /// Only rows whose names contain one of these, separated by semicolons.
     #[arg(long, default_value = "")]
     rows: String,
     /// Only these columns, separated by semicolons.
@@ -92,12 +93,17 @@ struct Report {
 
 impl Report {
     fn wants_row(&self, row: &Row) -> bool {
-        row.name.contains(&self.rows)
+        has_part_of(&self.rows, row)
     }
 
     fn wants_column(&self, column: &str) -> bool {
         self.columns.is_empty() || self.columns.iter().any(|wanted| wanted == column)
     }
+}
+
+/// Whether a row's name contains one of the parts, which semicolons separate.
+fn has_part_of(parts: &str, row: &Row) -> bool {
+    parts.split(';').any(|part| row.name.contains(part))
 }
 
 /// Runs the program.
@@ -111,7 +117,7 @@ pub fn main() -> ExitCode {
         }
         Command::Run { column, row, n } => run_one(&column, &row, n),
         Command::Serve { column } => worker::serve(&column),
-        Command::Count { column, n, rows } => worker::count(&column, n, &|row| row.name.contains(&rows)),
+        Command::Count { column, n, rows } => worker::count(&column, n, &|row| has_part_of(&rows, row)),
     };
     if let Err(why) = &done {
         eprintln!("{why}");

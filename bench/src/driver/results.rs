@@ -7,6 +7,7 @@ use super::build::{self, Contestant, Cpu};
 use super::count::{count, valgrind_is_there};
 use super::measure::{self, Worker};
 use crate::rows::{ROWS, Row};
+use crate::worker;
 
 /// What was measured of one row of one column.
 #[derive(Serialize)]
@@ -16,6 +17,8 @@ pub struct Measured {
     /// Nanoseconds per operation, by run.
     pub native: Vec<Vec<f64>>,
     pub plain: Vec<Vec<f64>>,
+    /// Native, of two threads on cores far apart.
+    pub far: Vec<Vec<f64>>,
     pub instructions: Option<f64>,
 }
 
@@ -82,12 +85,14 @@ impl Results {
             workers.push(worker.ok());
         }
         let rows: Vec<_> = ROWS.iter().filter(|row| options.wants_row(row)).collect();
-        for cell in measure::run(&mut workers, &rows, options.rounds)? {
+        for cell in measure::run(&mut workers, &rows, options.rounds, worker::cores(&options.cores)?)? {
             let (contestant, cpu) = all[cell.column];
             let measured = self.measured(cell.row.name, contestant.name);
             let runs = if cpu == Cpu::Native { &mut measured.native } else { &mut measured.plain };
-            runs.resize_with(run + 1, Vec::new);
-            runs[run] = cell.samples;
+            put(runs, run, cell.samples);
+            if cpu == Cpu::Native {
+                put(&mut measured.far, run, cell.far);
+            }
         }
         Ok(())
     }
@@ -121,6 +126,7 @@ impl Results {
                 column,
                 native: Vec::new(),
                 plain: Vec::new(),
+                far: Vec::new(),
                 instructions: None,
             });
             self.measured.len() - 1
@@ -131,6 +137,12 @@ impl Results {
     pub fn find(&self, row: &str, column: &str) -> Option<&Measured> {
         self.measured.iter().find(|it| it.row == row && it.column == column)
     }
+}
+
+/// The samples of a run in their place.
+fn put(runs: &mut Vec<Vec<f64>>, run: usize, samples: Vec<f64>) {
+    runs.resize_with(run + 1, Vec::new);
+    runs[run] = samples;
 }
 
 /// The least of all samples.

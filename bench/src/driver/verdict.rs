@@ -18,6 +18,8 @@ pub struct Verdict {
     pub by_run: Vec<Ratio>,
     /// Built for plain x86-64.
     pub plain: Option<Ratio>,
+    /// Of two threads on cores far apart.
+    pub far: Option<Ratio>,
     most: f64,
 }
 
@@ -42,15 +44,20 @@ impl Verdict {
             Against::OwnRow(other) => ("ours", other),
             Against::Instructions(column) => {
                 let all = compare(column, goal.row, &|it| it.instructions)?;
-                return Some(Verdict { all, by_run: Vec::new(), plain: None, most: goal.most });
+                return Some(Verdict { all, by_run: Vec::new(), plain: None, far: None, most: goal.most });
             }
         };
-        let runs = results.find(goal.row, "ours")?.native.len();
-        let of_run = |run: usize| compare(column, other, &|it| time(it.native.get(run..=run)?));
+        let ours = results.find(goal.row, "ours")?;
+        let runs = ours.native.len();
+        // If the cores were far apart through all of a run, that is what there is to compare.
+        let always_far = ours.native.iter().any(Vec::is_empty);
+        let times = |it: &Measured| if always_far { it.far.clone() } else { it.native.clone() };
+        let of_run = |run: usize| compare(column, other, &|it| time(times(it).get(run..=run)?));
         Some(Verdict {
-            all: compare(column, other, &|it| time(&it.native))?,
+            all: compare(column, other, &|it| time(&times(it)))?,
             by_run: (0..runs).filter_map(of_run).collect(),
             plain: compare(column, other, &|it| time(&it.plain)),
+            far: compare(column, other, &|it| time(&it.far)).filter(|_| row.threads == 2),
             most: goal.most,
         })
     }
@@ -76,7 +83,7 @@ mod tests {
         instructions: f64,
     ) -> Measured {
         let native = native.map(Vec::from).into();
-        Measured { row, column, native, plain: Vec::new(), instructions: Some(instructions) }
+        Measured { row, column, native, plain: Vec::new(), far: Vec::new(), instructions: Some(instructions) }
     }
 
     fn verdict(row: &'static str, against: Against, most: f64) -> Verdict {
@@ -103,6 +110,26 @@ mod tests {
         let verdict = verdict("alloc+free, two threads", Against::OwnRow("share 1500 B + free"), 1.0);
         assert_eq!((verdict.all.ours, verdict.all.theirs), (5.5, 3.5));
         assert!(!verdict.met() && verdict.certain());
+    }
+
+    #[test]
+    fn far_cores_are_judged_only_if_a_run_found_no_near_ones() {
+        let row = "alloc+free, two threads";
+        let of = |column, native: [Vec<f64>; 2]| Measured {
+            far: vec![vec![8.0], vec![8.0]],
+            native: native.into(),
+            ..measured(row, column, [[0.0; 2]; 2], 0.0)
+        };
+        let ratio = |second: Vec<f64>| {
+            let measured = vec![of("ours", [vec![2.0], second]), of("dpdk", [vec![4.0], vec![4.0]])];
+            let results = Results { measured, ..Results::default() };
+            Verdict::of(&Goal { row, against: Against::Time("dpdk"), most: 0.5 }, &results)
+                .unwrap()
+                .all
+                .value()
+        };
+        assert_eq!(ratio(vec![2.0]), 0.5);
+        assert_eq!(ratio(Vec::new()), 1.0);
     }
 
     #[test]
