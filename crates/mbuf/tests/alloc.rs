@@ -123,8 +123,10 @@ both_kinds! {
             let result = MbufChain::<H>::copy_with(&pool, 1, headroom, |_, _| panic!("not called"));
             assert!(matches!(result, Err(OpError::TooLong { .. })));
         }
-        let result = MbufChain::<H>::copy_with(&pool, usize::MAX, 0, |_, _| panic!("not called"));
-        assert!(matches!(result, Err(OpError::TooLong { .. })));
+        if let Some(beyond) = (u32::MAX as usize).checked_add(1) {
+            let result = MbufChain::<H>::copy_with(&pool, beyond, 0, |_, _| panic!("not called"));
+            assert!(matches!(result, Err(OpError::TooLong { .. })));
+        }
         let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             MbufChain::<H>::copy_with(&pool, 8000, 0, |at, _| assert!(at == 0, "enough"))
         }));
@@ -152,7 +154,9 @@ both_kinds! {
 #[test]
 fn sizes_are_those_of_the_bsd_kernels() {
     assert_eq!(mbuf::MSIZE, 256);
-    assert_eq!((MLEN, MHLEN, MINCLSIZE), (184, 104, 105));
+    if cfg!(target_pointer_width = "64") {
+        assert_eq!((MLEN, MHLEN, MINCLSIZE), (184, 104, 105));
+    }
     assert_eq!(Class::ALL.map(Class::size), [2048, 4096, 9216, 16384]);
     assert_eq!((Class::for_len(0), Class::for_len(2048)), (Some(Class::Cluster), Some(Class::Cluster)));
     assert_eq!((Class::for_len(2049), Class::for_len(16384)), (Some(Class::Page), Some(Class::Jumbo16)));

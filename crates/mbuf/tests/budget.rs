@@ -6,9 +6,9 @@ use std::thread;
 use mbuf::{AllocCause, Class, OpError, Packet, Pool};
 use mbuf_testkit::{Rng, assert_empty, scaled};
 
-/// What a buffer of a class is charged with, its mbuf included.
+/// What a buffer of a class is charged with, its mbuf and its record included.
 fn charge(class: Option<Class>) -> usize {
-    256 + class.map_or(0, |class| class.size() + 32)
+    256 + class.map_or(0, |class| class.size() + 16 + 2 * size_of::<usize>())
 }
 
 #[test]

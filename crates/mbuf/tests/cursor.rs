@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Cursor, ErrorKind, IoSlice, Read, Seek, SeekFrom, Write};
 
-use mbuf::{BoundsError, Class, Flags, OpError, Packet, Pool, Refused, Reserve, Resource};
+use mbuf::{BoundsError, Class, Flags, MLEN, OpError, Packet, Pool, Refused, Reserve, Resource};
 use mbuf_testkit::{
     Built, Hold, Observe, Shape, Storage, assert_empty, both_kinds, each_offset, each_shape,
     for_every_failure, in_use, pattern,
@@ -36,7 +36,7 @@ both_kinds! {
                 }
                 let position = theirs.position();
                 assert_eq!(ours.position(), position, "{seek:?}");
-                let start = usize::try_from(position).unwrap().min(built.bytes.len());
+                let start = usize::try_from(position).unwrap_or(usize::MAX).min(built.bytes.len());
                 let expected = &built.bytes[start..];
                 assert_eq!(ours.remaining(), expected.len());
                 // What is looked at through a copy is still to be read.
@@ -180,11 +180,11 @@ fn an_exhausted_pool_is_an_error_that_keeps_what_was_written_before() {
     let mut packet = Packet::with_cluster(&pool).unwrap();
     let room = packet.tailroom();
     packet.writer().write_all(&vec![1; room]).unwrap();
-    packet.writer().write_all(&[2; 184]).unwrap();
+    packet.writer().write_all(&[2; MLEN]).unwrap();
     let error = packet.writer().write_all(&[3]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutOfMemory);
     assert_eq!(error.to_string(), "no mbufs are free: the pool's limit of 2 is in use");
-    assert_eq!(packet.len(), room + 184);
+    assert_eq!(packet.len(), room + MLEN);
     packet.check().unwrap();
     drop(packet);
     assert_empty(&pool);
@@ -264,8 +264,12 @@ fn a_reserve_becomes_a_packet_or_a_chain_of_any_length_up_to_its_capacity() {
             assert_eq!(reserve.into_packet(capacity).unwrap(), bytes);
             assert_empty(pool);
         }
-        let endless = Reserve::new(pool, usize::MAX).unwrap_err();
-        assert!(matches!(endless, OpError::TooLong { .. }), "{endless}");
+        if let Some(beyond) = (u32::MAX as usize).checked_add(1) {
+            for wanted in [beyond, usize::MAX] {
+                let endless = Reserve::new(pool, wanted).unwrap_err();
+                assert!(matches!(endless, OpError::TooLong { .. }), "{endless}");
+            }
+        }
         assert_empty(pool);
     }
 }

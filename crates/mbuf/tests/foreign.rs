@@ -1,5 +1,6 @@
-//! Chains that go to C and come back, with what C does to fields in between: for Miri, which cannot run C.
-#![cfg(feature = "ffi")]
+//! Chains that go to C and come back, with what C does to fields in between: for Miri, which cannot run C. Fields are where
+//! `mbuf.h` has them, which is for 64-bit machines.
+#![cfg(all(feature = "ffi", target_pointer_width = "64"))]
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;

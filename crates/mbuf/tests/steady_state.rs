@@ -74,10 +74,12 @@ fn no_operation_uses_the_heap_in_steady_state() {
     quiet("from_slices", || Packet::from_slices(&pool, [&small[..], &large[..]]).unwrap());
     quiet("copy_with", || Packet::copy_with(&pool, 9000, 40, |_, place| place.fill(1)).unwrap());
     quiet("from_trailer", || Packet::from_trailer(&pool, &large, 50).unwrap());
+    // The largest owners that need no memory of their own.
+    const OWNED: usize = size_of::<[usize; 8]>();
     quiet("from_owner", || {
-        Packet::from_owner(&pool, [1u8; 64]).unwrap().try_into_owner::<[u8; 64]>().unwrap()
+        Packet::from_owner(&pool, [1u8; OWNED]).unwrap().try_into_owner::<[u8; OWNED]>().unwrap()
     });
-    quiet("from_owner_mut", || Packet::from_owner_mut(&pool, [1u8; 64]).unwrap());
+    quiet("from_owner_mut", || Packet::from_owner_mut(&pool, [1u8; OWNED]).unwrap());
     quiet("a reserve", || Reserve::new(&pool, 9000).unwrap().into_packet(100).unwrap());
     quiet("an explicit cache", {
         let mut cache = pool.cache();

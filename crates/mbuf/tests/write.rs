@@ -7,6 +7,9 @@ both_kinds! {
     fn write_at_writes_and_others_see_nothing<H>() {
         each_offset::<H>(|built, at| {
             for &n in if cfg!(miri) { &[0usize, 3, 300][..] } else { &[0, 1, 3, 300, 5000] } {
+                if at == u32::MAX as usize && n == 0 {
+                    continue; // Where a number has 32 bits, that is a length to fill with zeros.
+                }
                 let data: Vec<u8> = (0..n).map(|i| 0x80 | (i as u8 ^ at as u8)).collect();
                 let copies = built.pool.stats().ops.copies_on_write;
                 match built.chain.write_at(at, &data) {

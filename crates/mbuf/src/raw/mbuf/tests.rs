@@ -32,7 +32,7 @@ fn fault(corruption: Corruption) -> (usize, ChainFault) {
 fn a_window_beyond_its_storage_is_found() {
     for n in 0..3 {
         let found = broken(n, |seg| seg.len.replace(seg.cap.get() + 1), |seg, old| seg.len.set(old));
-        let capacity = [2048, 2048, 184][n];
+        let capacity = [2048, 2048, MLEN][n];
         assert_eq!(found.segment, n);
         assert!(
             matches!(found.fault, ChainFault::Window { len, capacity: of, .. } if (len, of) == (capacity + 1, capacity)),
@@ -45,9 +45,11 @@ fn a_window_beyond_its_storage_is_found() {
 fn bounds_that_are_not_the_storages_are_found() {
     let found = broken(1, |seg| seg.cap.replace(2049), |seg, old| seg.cap.set(old));
     assert!(matches!(found.fault, ChainFault::Bounds { capacity: 2049, size: 2048, .. }), "{found}");
-    let found = broken(2, |seg| seg.cap.replace(183), |seg, old| seg.cap.set(old));
-    assert!(matches!(found.fault, ChainFault::Bounds { capacity: 183, size: 184, .. }), "{found}");
-    assert!(found.to_string().contains("segment 2: the bounds are 183 bytes at 0x"), "{found}");
+    let found = broken(2, |seg| seg.cap.replace(MLEN as u32 - 1), |seg, old| seg.cap.set(old));
+    let said = matches!(found.fault, ChainFault::Bounds { capacity, size: MLEN, .. } if capacity == MLEN - 1);
+    assert!(said, "{found}");
+    let text = format!("segment 2: the bounds are {} bytes at 0x", MLEN - 1);
+    assert!(found.to_string().contains(&text), "{found}");
 }
 
 #[test]
