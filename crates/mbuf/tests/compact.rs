@@ -145,14 +145,25 @@ fn small_data_defragments_into_an_mbuf_without_storage() {
 fn headroom_costs_no_segment() {
     let pool = Pool::builder().headroom(64).build().unwrap();
     // From 8193 on, 9 KiB are less memory than pages.
-    let lengths =
-        [(4032, 1), (4033, 1), (4090, 1), (4096, 1), (4097, 2), (8150, 2), (8192, 2), (8193, 1), (9152, 1)];
+    let lengths = [
+        (4032usize, 1),
+        (4033, 1),
+        (4090, 1),
+        (4096, 1),
+        (4097, 2),
+        (8150, 2),
+        (8192, 2),
+        (8193, 1),
+        (9152, 1),
+    ];
     for (n, fewest) in lengths {
         let bytes: Vec<u8> = (0..n).map(|i| i as u8).collect();
         let mut packet = Packet::from_slice(&pool, &bytes).unwrap();
         packet.shatter(std::iter::repeat(700)).unwrap();
         packet.defragment().unwrap();
         assert_eq!(packet.segment_count(), fewest, "{n} bytes");
+        let spare = n.div_ceil(4096) * 4096 - n;
+        assert_eq!(packet.headroom(), 64.min(spare & !7), "{n} bytes");
         assert_eq!(packet, bytes);
     }
     assert_empty(&pool);

@@ -166,6 +166,59 @@ fn sixteen_kibibytes_can_be_made_contiguous_and_not_one_byte_more() {
 }
 
 #[test]
+fn a_first_segment_that_is_as_asked_for_stays_as_it_is() {
+    let pool = Pool::new();
+    let packet = Packet::from_slice(&pool, &[1; 1000]).unwrap();
+    // Whatever was done to shared bytes would be a copy of them.
+    let mut copy = packet.share().unwrap();
+    for n in [0, 1, 1000] {
+        copy.make_contiguous_with_headroom(n, 0).unwrap();
+        assert_eq!(copy.first_segment().as_ptr(), packet.first_segment().as_ptr());
+    }
+    drop((packet, copy));
+    assert_empty(&pool);
+}
+
+#[test]
+fn a_first_segment_slides_if_what_comes_to_it_finds_no_room_behind() {
+    let pool = Pool::new();
+    let bytes: Vec<u8> = (0..1600).map(|i| i as u8).collect();
+    for (headroom, room, expected) in
+        [(500, None, 500), (500, Some(5), 500), (748, None, 748), (1000, None, 748)]
+    {
+        let mut packet = Packet::with_headroom(&pool, 1000, headroom).unwrap();
+        packet.extend_from_slice(&bytes[..1000]).unwrap();
+        packet.append(Packet::from_slice(&pool, &bytes[1000..]).unwrap()).unwrap();
+        let mbufs = pool.stats().mbufs.allocations;
+        let found = match room {
+            None => packet.make_contiguous(1300),
+            Some(room) => packet.make_contiguous_with_headroom(1300, room),
+        };
+        assert_eq!(found.map(|bytes| bytes.len() >= 1300), Ok(true));
+        assert_eq!(
+            (packet.headroom(), pool.stats().mbufs.allocations),
+            (expected, mbufs),
+            "{headroom} {room:?}"
+        );
+        assert_eq!((packet.check(), packet == bytes), (Ok(()), true));
+    }
+    assert_empty(&pool);
+}
+
+#[test]
+fn what_is_copied_together_has_the_headroom_of_the_pool_as_far_as_there_is_room() {
+    let pool = Pool::builder().headroom(64).build().unwrap();
+    for (n, expected) in [(1900, 64), (1984, 64), (1985, 56), (2041, 0), (2048, 0), (2049, 64)] {
+        let shape = Shape::of([(1800, Storage::ReadOnly), (1800, Storage::ReadOnly)]);
+        let mut built = shape.build::<Header>(&pool);
+        built.chain.make_contiguous(n).unwrap();
+        assert_eq!(built.chain.headroom(), expected, "{n} bytes");
+        built.check();
+    }
+    assert_empty(&pool);
+}
+
+#[test]
 fn headroom_for_nothing_gives_an_empty_chain_room() {
     let pool = Pool::new();
     for storage in Storage::ALL {

@@ -160,6 +160,8 @@ both_kinds! {
                 assert_eq!(borders, begun.count());
             }
             assert!(format!("{:?}", built.chain).contains(&format!("len: {}", built.bytes.len())));
+            let segments: Vec<_> = built.chain.segments().collect();
+            assert_eq!(format!("{:?}", built.chain.segments()), format!("{segments:?}"));
         });
     }
 }
@@ -212,6 +214,20 @@ fn find_bytes_agrees_with_a_plain_search_of_bytes_that_repeat() {
 }
 
 #[test]
+fn bytes_of_any_type_are_equal_or_not() {
+    let pool = Pool::new();
+    let packet = Packet::from_slice(&pool, b"mbuf").unwrap();
+    for (bytes, equal) in [(b"mbuf", true), (b"mbug", false), (b"Mbuf", false)] {
+        let all = [packet == *bytes, packet == bytes, packet == bytes[..], packet == bytes.to_vec()];
+        assert_eq!((all, packet.eq(&&bytes[..])), ([equal; 4], equal), "{bytes:?}");
+    }
+    let longer = b"mbufs";
+    assert!(packet != *longer && packet != longer && packet != longer[..] && packet != longer.to_vec());
+    drop(packet);
+    assert_empty(&pool);
+}
+
+#[test]
 #[allow(clippy::reversed_empty_ranges)]
 fn an_error_says_what_is_wrong_with_the_range() {
     let pool = Pool::new();
@@ -225,7 +241,8 @@ fn an_error_says_what_is_wrong_with_the_range() {
     let long = packet.prepend(20_000).unwrap_err();
     assert_eq!(long.to_string(), "20000 bytes are more than the 16384 that the largest buffer holds");
     let long = packet.extend_zeroed(u32::MAX as usize).unwrap_err();
-    assert_eq!(long.to_string(), "4294967299 bytes are more than the 4294967295 that a chain may have");
+    let sum = (u32::MAX as usize).saturating_add(4);
+    assert_eq!(long.to_string(), format!("{sum} bytes are more than the 4294967295 that a chain may have"));
     drop(packet);
     assert_empty(&pool);
 }
