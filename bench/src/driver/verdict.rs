@@ -4,6 +4,9 @@ use super::results::{Measured, Results, best, typical};
 use crate::goals::{Against, Goal};
 use crate::rows::Row;
 
+/// How much the ratios of two runs may differ without meaning anything.
+const NOISE: f64 = 0.03;
+
 /// Our figure and theirs.
 #[derive(Clone, Copy)]
 pub struct Ratio {
@@ -66,9 +69,12 @@ impl Verdict {
         self.all.value() <= self.most
     }
 
-    /// Whether each run for itself says the same.
+    /// Whether no run for itself says otherwise, by more than what runs differ by.
     pub fn certain(&self) -> bool {
-        self.by_run.iter().all(|run| (run.value() <= self.most) == self.met())
+        self.by_run.iter().all(|run| {
+            let to_goal = run.value() / self.most;
+            (to_goal <= 1.0) == self.met() || (to_goal - 1.0).abs() <= NOISE
+        })
     }
 }
 
@@ -103,6 +109,19 @@ mod tests {
         assert!(verdict.met());
         // The second run has 3.5 to 5.
         assert!(!verdict.certain());
+    }
+
+    #[test]
+    fn a_run_at_the_goal_does_not_disagree() {
+        let runs = |ratios: [f64; 2]| Verdict {
+            all: Ratio { ours: 0.5, theirs: 1.0 },
+            by_run: ratios.map(|ours| Ratio { ours, theirs: 1.0 }).into(),
+            plain: None,
+            far: None,
+            most: 0.5,
+        };
+        assert!(runs([0.49, 0.514]).certain());
+        assert!(!runs([0.49, 0.516]).certain());
     }
 
     #[test]
