@@ -236,18 +236,33 @@ fn get_slow<const LANE: usize>(core: &Arc<Core>, site: Option<Site>) -> Result<O
 /// `head` is its head, and live.
 #[inline(always)]
 pub unsafe fn try_put<const LANE: usize>(object: Object, head: &Head) -> bool {
+    // SAFETY: by this function's contract.
+    unsafe { try_put_if::<LANE>(object, head, || true) }
+}
+
+/// The same, if `ready` says so when it is an unmarked one of that zone; and what `ready` does is done before another
+/// thread may have the object.
+///
+/// # Safety
+/// As for [`try_put`], but that an object which is not ready need not be free.
+#[inline(always)]
+pub unsafe fn try_put_if<const LANE: usize>(
+    object: Object,
+    head: &Head,
+    ready: impl FnOnce() -> bool,
+) -> bool {
     match imp::hot::<LANE>(head.home_marked()) {
-        Some(cache) => {
+        Some(cache) if ready() => {
             // SAFETY: the lane's cache is owned by this thread and belongs to the object's zone; the object by this
             // function's contract.
             unsafe {
                 if let Err(place) = cache.publish(object) {
-                    put_settling::<LANE>(cache, place, object);
+                    put_settling::<LANE>(object, place, cache);
                 }
             }
             true
         }
-        None => false,
+        _ => false,
     }
 }
 
@@ -258,7 +273,7 @@ pub unsafe fn try_put<const LANE: usize>(object: Object, head: &Head) -> bool {
 /// `place` is what [`Cache::publish`] returned for the object.
 #[cold]
 #[inline(never)]
-unsafe fn put_settling<const LANE: usize>(cache: &Cache, place: *mut Place<Object>, object: Object) {
+unsafe fn put_settling<const LANE: usize>(object: Object, place: *mut Place<Object>, cache: &Cache) {
     // SAFETY: by this function's contract.
     let Err(object) = (unsafe { cache.settle_push(place, object) }) else { return };
     // SAFETY: as above: given away, and not taken.

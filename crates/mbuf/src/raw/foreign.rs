@@ -417,15 +417,15 @@ fn get_name_or<const LANE: usize>(
     unsafe { mbuf_zone::raw::take_or::<LANE, _>(name.load(Ordering::Relaxed), make, rest) }
 }
 
-/// Frees one mbuf that C had, if it is a simple one with none behind it that this thread's caches take. Otherwise it is
-/// `otherwise`'s, with nothing changed.
+/// Frees one mbuf that C had, if it is a simple one with none behind it that this thread's caches take. Otherwise returns
+/// false, with nothing changed.
 ///
 /// # Safety
 /// As for [`Loose::import_first`].
 #[inline(always)]
-pub unsafe fn free_or(mbuf: NonNull<CMbuf>, otherwise: impl Fn(NonNull<CMbuf>) + Copy) {
+pub unsafe fn try_free(mbuf: NonNull<CMbuf>) -> bool {
     // SAFETY: by this function's contract.
-    unsafe { foreign::free_or(mbuf.cast(), move |mbuf| otherwise(mbuf.cast())) };
+    unsafe { foreign::try_free(mbuf.cast()) }
 }
 
 /// Frees one mbuf that C had, and returns the one behind it, and whether it was linked to another packet.
@@ -458,16 +458,6 @@ impl CMbuf {
     pub unsafe fn clear(this: *mut CMbuf) {
         // SAFETY: by this function's contract.
         unsafe { (*this).0.clear() };
-    }
-
-    /// The mbuf behind this one.
-    ///
-    /// # Safety
-    /// An mbuf that the caller may read.
-    #[inline(always)]
-    pub unsafe fn next(this: NonNull<CMbuf>) -> *mut CMbuf {
-        // SAFETY: by this function's contract.
-        unsafe { this.as_ref() }.0.next.get().cast()
     }
 
     /// Where the window begins.

@@ -12,10 +12,9 @@ mod judge;
 mod memory;
 mod place;
 
-use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
-use mbuf::ffi::{CMbuf, Error, Kind, Loose, View, free_one, free_or};
+use mbuf::ffi::{CMbuf, Error, Kind, Loose, View, free_one, try_free};
 use mbuf::{Audit, Fault, OpError, Pool};
 
 use self::judge::{Blame, Known, Sound, judge_attached};
@@ -262,13 +261,11 @@ impl Desk {
             let (behind, linked) = due.map_or((ptr::null_mut(), false), |place| {
                 (place.next(), !place.get::<*mut CMbuf>(NEXT_PACKET).is_null())
             });
-            let long = Cell::new(!short || self.known.find(next).is_none());
-            if !long.get() {
-                // SAFETY: an mbuf that C gives up, or gave up before.
-                unsafe { free_or(mbuf, |_| long.set(true)) };
-                assert!(long.get() || due.is_ok(), "{due:?} was freed");
-            }
-            if long.get() {
+            // SAFETY: an mbuf that C gives up, or gave up before.
+            let done = short && self.known.find(next).is_some() && unsafe { try_free(mbuf) };
+            if done {
+                assert!(due.is_ok(), "{due:?} was freed");
+            } else {
                 // SAFETY: as above, or memory that may be read.
                 match unsafe { free_one(&self.pool, mbuf) } {
                     Ok(done) => assert_eq!(Ok(done), due.map(|_| (behind, linked))),

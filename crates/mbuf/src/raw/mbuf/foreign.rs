@@ -617,41 +617,36 @@ impl Mbuf {
     }
 }
 
-/// Frees an mbuf that C had by the shortest path, or leaves it to `otherwise`, with nothing changed.
+/// Frees an mbuf that C had by the shortest path, or returns false and has done nothing: it is linked to another one, or not
+/// one that rests as it is.
 ///
 /// # Safety
 /// The mbuf may be read, and if it is one of ours it is the caller's.
 #[inline(always)]
-pub(in crate::raw) unsafe fn free_or(place: NonNull<RawMbuf>, otherwise: impl Fn(NonNull<RawMbuf>) + Copy) {
-    use mbuf_zone::raw::{Object, try_put};
-    const PAIRS: usize = lane::PACKETS[Class::Cluster.index()];
-    const PAIR: u32 = flag::PAIRED | flag::EXT;
-    const PACKET: u32 = PAIR | flag::PKTHDR;
-    // SAFETY: by this function's contract. The tags, which are inline data if there is no header, are only looked at
-    // as a number.
-    let (raw, tags) =
-        unsafe { (place.as_ref(), (&raw const (*place.as_ref().header_place()).tags).cast::<usize>()) };
-    let flags = raw.flags.get();
-    let links = raw.next.get().addr() | raw.next_packet.get().addr();
-    // Marked as free before another thread may have it.
-    raw.flags.set(flags | flag::FREE);
-    let object = Object::new(place.cast());
-    // SAFETY: ours. Who is in the lane is one of its zone, unmarked; with no links and no tags at rest but for its
-    // window, which may have been attached by hand to one that has no storage.
-    let done = unsafe {
-        // The usual one first; a `match` would search for it.
-        let state = flags & (flag::FREE | flag::PKTHDR | PAIR);
-        if state == PACKET && links | tags.read() == 0 || state == PAIR && links == 0 {
-            try_put::<PAIRS>(object, &raw.head)
-        } else if state == flag::PKTHDR && links | tags.read() == 0 || state == 0 && links == 0 {
-            try_put::<{ lane::MBUF }>(object, &raw.head)
-        } else {
-            false
+pub(in crate::raw) unsafe fn try_free(place: NonNull<RawMbuf>) -> bool {
+    use mbuf_zone::raw::{Object, try_put_if};
+    // SAFETY: by this function's contract.
+    let raw = unsafe { place.as_ref() };
+    let ready = |not: u32| {
+        let links = raw.next.get().addr() | raw.next_packet.get().addr();
+        let odd = raw.flags.get() & (flag::PKTHDR | flag::FREE | not);
+        // SAFETY: the header's place in an mbuf of ours. Whatever C left there, it is looked at as a number.
+        let tags = || unsafe { (&raw const (*raw.header_place()).tags).cast::<usize>().read() };
+        // With a header, and nothing else: one comparison for all.
+        let ready =
+            odd.wrapping_sub(flag::PKTHDR) as usize | links | tags() == 0 || odd as usize | links == 0;
+        if ready {
+            // That it is free is all that is kept of the flags.
+            raw.flags.set(flag::FREE);
         }
+        ready
     };
-    if !done {
-        raw.flags.set(flags);
-        otherwise(place);
+    let object = Object::new(place.cast());
+    // SAFETY: ours. Who is in the lane is one of its zone, unmarked; in use, with no links and no tags, it is at rest but for
+    // its window and for what C says of storage. One that rests without has none, unless C attached some by hand.
+    unsafe {
+        try_put_if::<{ lane::PACKETS[Class::Cluster.index()] }>(object, &raw.head, || ready(0))
+            || try_put_if::<{ lane::MBUF }>(object, &raw.head, || ready(flag::EXT))
     }
 }
 
