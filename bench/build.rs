@@ -1,4 +1,4 @@
-//! Compiles the C peers that are there, and says which are not.
+//! Compiles our C library, and the C peers that are there, and says which are not.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -11,8 +11,50 @@ fn main() {
     for peer in ["dpdk", "usrsctp", "lwip"] {
         println!("cargo:rustc-check-cfg=cfg(peer_{peer})");
     }
+    println!("cargo:rustc-check-cfg=cfg(with_libmbuf)");
+    #[cfg(feature = "libmbuf")]
+    libmbuf::build(cpu);
     #[cfg(feature = "c-peers")]
     peers::build(cpu);
+}
+
+/// A file in `c/`, compiled as it would be in a program that is to be fast.
+#[cfg(any(feature = "libmbuf", feature = "c-peers"))]
+fn compiler(name: &str, cpu: &str) -> cc::Build {
+    let mut build = cc::Build::new();
+    build.file(format!("c/{name}.c")).opt_level(3).flag(format!("-march={cpu}"));
+    build.warnings(true).debug(false).force_frame_pointer(false);
+    build
+}
+
+#[cfg(feature = "libmbuf")]
+mod libmbuf {
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    const CRATES: &str = "../crates";
+
+    /// The shared library: the static one has Rust's standard library in it, which this program has, too.
+    pub(super) fn build(cpu: &str) {
+        println!("cargo:rerun-if-changed={CRATES}");
+        let target = PathBuf::from(std::env::var_os("OUT_DIR").unwrap()).join("libmbuf");
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap());
+        cargo.args(["rustc", "--release", "--quiet", "--crate-type", "cdylib"]);
+        cargo.arg(format!("--manifest-path={CRATES}/mbuf-ffi/Cargo.toml"));
+        assert!(cargo.arg("--target-dir").arg(&target).status().unwrap().success(), "{cargo:?}");
+        let directory = target.join("release");
+        let soname = directory.join("libmbuf.so.0");
+        if !soname.exists() {
+            std::os::unix::fs::symlink("libmbuf.so", soname).unwrap();
+        }
+        super::compiler("libmbuf", cpu)
+            .include(format!("{CRATES}/mbuf-ffi/include"))
+            .compile("bench_libmbuf");
+        println!("cargo:rustc-link-search=native={}", directory.display());
+        println!("cargo:rustc-link-lib=dylib=mbuf");
+        println!("cargo:rustc-link-arg-bins=-Wl,-rpath,{}", directory.display());
+        println!("cargo:rustc-cfg=with_libmbuf");
+    }
 }
 
 #[cfg(feature = "c-peers")]
@@ -82,9 +124,7 @@ mod peers {
                 .map_err(|_| "pkg-config does not find it")?;
             // DPDK's headers need SSE4.2.
             let cpu = if self.name == "dpdk" && cpu == "x86-64" { "x86-64-v2" } else { cpu };
-            let mut build = cc::Build::new();
-            build.file(format!("c/{}.c", self.name)).opt_level(3).flag(format!("-march={cpu}"));
-            build.warnings(true).debug(false).force_frame_pointer(false);
+            let mut build = super::compiler(self.name, cpu);
             if self.name == "dpdk" {
                 build.flag("-include").flag("rte_config.h");
             }

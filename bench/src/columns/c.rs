@@ -1,4 +1,4 @@
-//! The peers that are C libraries: their rows are in `c/`, compiled with the libraries' headers.
+//! The columns that are C libraries, our own among them: their rows are in `c/`, compiled with the libraries' headers.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::marker::PhantomData;
@@ -62,6 +62,7 @@ macro_rules! library {
 
 library!(Dpdk, peer_dpdk, dpdk_open, dpdk_cells, dpdk_note);
 library!(Usrsctp, peer_usrsctp, usrsctp_mbuf_open, usrsctp_mbuf_cells, usrsctp_mbuf_note);
+library!(Libmbuf, with_libmbuf, libmbuf_open, libmbuf_cells, libmbuf_note);
 library!(Lwip, peer_lwip, lwip_pbuf_open, lwip_pbuf_cells, lwip_pbuf_note);
 
 pub struct Peer<L>(PhantomData<L>);

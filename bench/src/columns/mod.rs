@@ -4,7 +4,7 @@
 mod arc_slice;
 #[cfg(feature = "bytes")]
 mod bytes;
-#[cfg(feature = "c-peers")]
+#[cfg(any(feature = "c-peers", feature = "libmbuf"))]
 mod c;
 mod floor;
 mod memcpy;
@@ -19,6 +19,8 @@ pub type Open = fn() -> Result<Box<dyn Runs>, String>;
 pub const COLUMNS: &[(&str, Open)] = &[
     ("ours", Bench::<ours::Ours>::open),
     ("ours, cache", Bench::<ours_cache::Cached>::open),
+    #[cfg(with_libmbuf)]
+    ("ours, C", Bench::<c::Peer<c::Libmbuf>>::open),
     ("floor", Bench::<floor::Floor>::open),
     ("memcpy", Bench::<memcpy::Memcpy>::open),
     #[cfg(peer_dpdk)]

@@ -31,6 +31,7 @@ struct Program {
 }
 
 const C_PEERS: &str = "c-peers";
+const LIBMBUF: &str = "libmbuf";
 
 const PROGRAMS: &[Program] = &[
     Program {
@@ -44,6 +45,11 @@ const PROGRAMS: &[Program] = &[
             ("bytes, glibc", "bytes", ""),
             ("arc-slice", "arc-slice", ""),
         ],
+    },
+    Program {
+        binary: "with-libmbuf",
+        features: LIBMBUF,
+        columns: &[("ours, C", "ours, C", "needs a C compiler")],
     },
     Program {
         binary: "with-c-peers",
@@ -130,7 +136,7 @@ fn cargo(cpu: Cpu, program: &Program) -> Result<PathBuf, String> {
         .arg(&target)
         .env("RUSTFLAGS", format!("-C target-cpu={}", cpu.name()));
     // What our own build script compiles has these flags, or better ones.
-    if program.features != C_PEERS {
+    if ![C_PEERS, LIBMBUF].contains(&program.features) {
         let flags = format!("-march={}", cpu.name());
         command.env("CFLAGS", &flags).env("CXXFLAGS", &flags);
     }
