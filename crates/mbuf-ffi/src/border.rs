@@ -2,12 +2,13 @@
 
 use std::ffi::c_int;
 use std::fmt;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use mbuf_core::OpError;
 use mbuf_core::ffi::{CMbuf, Error, Loose, View, Wrong, is_audited};
 
+use crate::free::free_chain;
 use crate::pool::pool;
 use crate::sites::{caller, who_freed};
 
@@ -133,15 +134,30 @@ pub(crate) unsafe fn edit_one<T>(m: M, f: impl FnOnce(&mut Loose) -> Result<T, E
     done
 }
 
-/// Makes something else of a chain, which is freed if that fails.
+/// Makes something else of a chain, which is freed if there is no memory for it or it cannot be. What is wrong stays C's.
 ///
 /// # Safety
 /// As for [`Loose::import`].
 pub(crate) unsafe fn remake(function: &str, m: M, f: impl FnOnce(&mut Loose) -> Result<(), Error>) -> M {
     // SAFETY: by this function's contract.
-    match unsafe { Loose::import(pool(), m) }.and_then(|mut list| f(&mut list).map(|()| list)) {
-        Ok(list) => list.export(),
-        Err(error) => failed(function, error),
+    match unsafe { Loose::import(pool(), m) } {
+        Ok(mut list) => match f(&mut list) {
+            Ok(()) => list.export(),
+            Err(error) => {
+                drop(list);
+                failed(function, error)
+            }
+        },
+        Err(error) => {
+            // What was attached by hand takes memory to be had, and none to be let go.
+            if !matches!(error, Error::Fault(_))
+                && let Some(m) = NonNull::new(m)
+            {
+                // SAFETY: a chain of C's, which gives it up.
+                unsafe { free_chain(function, m) };
+            }
+            failed(function, error)
+        }
     }
 }
 

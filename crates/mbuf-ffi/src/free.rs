@@ -64,9 +64,15 @@ pub unsafe extern "C-unwind" fn m_freem(m: M) {
 #[cold]
 #[inline(never)]
 unsafe extern "C" fn free_all(m: NonNull<CMbuf>) {
+    // SAFETY: by this function's contract.
+    unsafe { free_chain("m_freem", m) };
+}
+
+/// Frees a chain that C gives up to a function.
+pub(crate) unsafe fn free_chain(function: &str, m: NonNull<CMbuf>) {
     let mut next = Some(m);
     while let Some(m) = next {
         // SAFETY: a chain that C gives up.
-        next = NonNull::new(unsafe { slowly("m_freem", m) });
+        next = NonNull::new(unsafe { slowly(function, m) });
     }
 }

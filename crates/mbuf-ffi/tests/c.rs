@@ -7,7 +7,19 @@ use std::process::Command;
 
 use common::{build, compile, compilers, has, libraries, ran, source};
 
-const PROGRAMS: [&str; 8] = ["smoke", "border", "rest", "faults", "packet", "freebsd", "netbsd", "dragonfly"];
+const PROGRAMS: [&str; 11] = [
+    "smoke",
+    "border",
+    "rest",
+    "packet",
+    "freebsd",
+    "netbsd",
+    "dragonfly",
+    "faults",
+    "faults_freebsd",
+    "faults_netbsd",
+    "faults_dragonfly",
+];
 /// Those that are C++, too.
 const SYSTEMS: [&str; 3] = ["freebsd", "netbsd", "dragonfly"];
 
