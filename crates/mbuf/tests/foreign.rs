@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use mbuf::ffi::{
     CMbuf, Error, Kind, Lent, Loose, Names, Release, View, Wrong, free_one, get_or, get_pair_or, try_free,
 };
-use mbuf::{Fault, MCLBYTES, OpError, Pool};
+use mbuf::{Fault, MCLBYTES, OpError, Packet, Pool};
 
 type M = *mut CMbuf;
 
@@ -370,5 +370,29 @@ fn the_short_ways_give_and_take() {
             }
         }
     }
+    empty(&pool);
+}
+
+#[test]
+fn memory_that_is_only_to_be_read_stays_so_whatever_becomes_of_its_flag() {
+    static OURS: [u8; 40] = *b"memory that nobody may write, not even C";
+    const M_RDONLY: u32 = 1 << 30;
+    let pool = Pool::new();
+    let m = Loose::from(Packet::from_owner(&pool, &OURS[..]).unwrap()).export();
+    // SAFETY: our own mbuf, as C sees it.
+    unsafe {
+        assert_ne!(*field::<u32>(m, FLAGS) & M_RDONLY, 0);
+        *field::<u32>(m, FLAGS) &= !M_RDONLY;
+    }
+    // SAFETY: as above.
+    let copy = unsafe { View::of(&pool, m) }.unwrap().share_packet().unwrap().export();
+    // SAFETY: as above.
+    assert_eq!(unsafe { View::first_room(&pool, m) }.unwrap(), (0, 0, false));
+    free(&pool, m);
+    let (copy, written) = edit(&pool, copy, |list| list.write_back(&pool, 0, b"somebody"));
+    written.unwrap();
+    assert_eq!(read(&pool, copy), b"somebodyhat nobody may write, not even C");
+    assert_eq!(OURS, *b"memory that nobody may write, not even C");
+    free(&pool, copy);
     empty(&pool);
 }

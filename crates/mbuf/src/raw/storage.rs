@@ -172,6 +172,9 @@ struct Operations {
     type_id: fn() -> TypeId,
     /// Drops the owner in place.
     drop: unsafe fn(NonNull<External>),
+    /// The bytes must not be written, whatever C made of the mbufs' flags.
+    #[cfg(feature = "ffi")]
+    read_only: bool,
 }
 
 struct OperationsOf<O>(core::marker::PhantomData<O>);
@@ -180,7 +183,16 @@ impl<O: Send + 'static> OperationsOf<O> {
     const INLINE: bool =
         size_of::<O>() <= size_of::<[usize; OWNER_WORDS]>() && align_of::<O>() <= align_of::<usize>();
 
-    const OPERATIONS: Operations = Operations { type_id: TypeId::of::<O>, drop: Self::drop };
+    const fn operations(read_only: bool) -> Operations {
+        #[cfg(not(feature = "ffi"))]
+        let _ = read_only;
+        Operations {
+            type_id: TypeId::of::<O>,
+            drop: Self::drop,
+            #[cfg(feature = "ffi")]
+            read_only,
+        }
+    }
 
     unsafe fn drop(record: NonNull<External>) {
         // SAFETY: the caller gives up the record, whose owner is an `O` (invariant 1).
@@ -224,6 +236,7 @@ impl<O: Send + 'static> Drop for Abandon<O> {
 pub(super) unsafe fn init_external<O: Send + 'static>(
     object: Object,
     owner: O,
+    read_only: bool,
     find: impl FnOnce(&mut O) -> (*mut u8, usize),
 ) -> Result<NonNull<Storage>, (O, usize)> {
     let record = object.as_ptr::<External>();
@@ -231,7 +244,12 @@ pub(super) unsafe fn init_external<O: Send + 'static>(
     // SAFETY: the slot is ours and large enough for a record, whose head is the zone's and stays; the owner is put
     // where it will rest before its bytes are looked up.
     unsafe {
-        (&raw mut (*this).operations).write(&const { OperationsOf::<O>::OPERATIONS });
+        let operations: &'static Operations = if read_only {
+            &const { OperationsOf::<O>::operations(true) }
+        } else {
+            &const { OperationsOf::<O>::operations(false) }
+        };
+        (&raw mut (*this).operations).write(operations);
         let place = (&raw mut (*this).owner).cast::<u8>();
         let owner: *mut O = if OperationsOf::<O>::INLINE {
             place.cast::<O>().write(owner);
@@ -278,6 +296,16 @@ pub(super) unsafe fn take_owner<O: Send + 'static>(storage: NonNull<Storage>) ->
 pub(super) unsafe fn owner_is<O: 'static>(storage: NonNull<Storage>) -> bool {
     // SAFETY: live while the caller holds it.
     unsafe { ((*storage.cast::<External>().as_ptr()).operations.type_id)() == TypeId::of::<O>() }
+}
+
+/// Whether the bytes of storage must not be written, whoever holds it.
+///
+/// # Safety
+/// The caller holds `storage`, which is of that kind.
+#[cfg(feature = "ffi")]
+pub(super) unsafe fn is_read_only(storage: NonNull<Storage>, kind: StorageKind) -> bool {
+    // SAFETY: live while the caller holds it.
+    kind == StorageKind::External && unsafe { (*storage.cast::<External>().as_ptr()).operations.read_only }
 }
 
 /// The owner of external storage, if it is an `O`.

@@ -423,13 +423,19 @@ pub(in crate::raw) unsafe fn settle(pool: &Shared, place: NonNull<RawMbuf>) -> R
         // SAFETY: ours.
         unsafe { adopt(pool, place) }?;
     }
-    if !raw.has_storage() {
+    if let Some(storage) = NonNull::new(raw.storage.get()) {
+        if raw.head.is_marked() && !raw.is_unique() {
+            // Where the window ended before is not known.
+            raw.flags.set(raw.flags.get() & !flag::TAIL_OWNER);
+        }
+        // SAFETY: held by the mbuf, of the kind that its bits without a name say.
+        if unsafe { storage::is_read_only(storage, raw.kind()) } {
+            raw.flags.set(raw.flags.get() | flag::READ_ONLY);
+        }
+    } else {
         let (buf, cap) = raw.bounds();
         raw.buf.set(buf.as_ptr());
         raw.cap.set(cap as u32);
-    } else if raw.head.is_marked() && !raw.is_unique() {
-        // Where the window ended before is not known.
-        raw.flags.set(raw.flags.get() & !flag::TAIL_OWNER);
     }
     settle_header(raw);
     let bits = raw.type_bits();

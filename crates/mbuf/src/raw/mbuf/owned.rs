@@ -152,7 +152,7 @@ impl Mbuf {
     ) -> Result<(), (O, usize)> {
         // SAFETY: by this function's contract; the one count of the new storage goes to this mbuf.
         unsafe {
-            let storage = storage::init_external(record, owner, find)?;
+            let storage = storage::init_external(record, owner, read_only, find)?;
             self.hold(storage, StorageKind::External);
         }
         self.len.set(self.cap.get());
