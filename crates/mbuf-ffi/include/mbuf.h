@@ -50,6 +50,16 @@ struct packet_tags {
 	void *slh_first;
 };
 
+/* Eight bytes for the layer that has the packet, as whatever it likes. */
+union pkthdr_local {
+	uint8_t eight[8];
+	uint16_t sixteen[4];
+	uint32_t thirtytwo[2];
+	uint64_t sixtyfour[1];
+	uintptr_t unintptr[1];
+	void *ptr;
+};
+
 struct pkthdr {
 	int32_t len;             /* bytes in all mbufs */
 	uint32_t m_priv_flags;
@@ -60,7 +70,10 @@ struct pkthdr {
 	uint32_t csum_data;
 	uint16_t tso_segsz;
 	uint16_t ether_vtag;
-	uint32_t flowid;
+	union {
+		uint32_t flowid;
+		uint32_t hash;       /* as DragonFly calls it */
+	};
 	uint8_t rsstype;
 	uint8_t rcv_tstmp_kind;  /* precision of rcv_tstmp, 0: none */
 	uint16_t l2hlen;
@@ -69,7 +82,10 @@ struct pkthdr {
 	uint32_t fw_flags;
 	uint64_t rcv_tstmp;
 	struct ifnet *rcvif;
-	void *header;            /* the layer's that has the packet */
+	union {                  /* the layer's that has the packet */
+		void *header;
+		union pkthdr_local PH_loc;
+	};
 };
 
 /*

@@ -43,7 +43,9 @@ struct mbuf *m_devget_dragonfly(char *buf, int len, int off, struct ifnet *ifp, 
 }
 #endif
 
-#define m_devget m_devget_dragonfly
+/* Later systems have no `copy`. */
+#define M_PRIV_DEVGET(buf, len, off, ifp, copy, ...) m_devget_dragonfly((buf), (len), (off), (ifp), (copy))
+#define m_devget(...) M_PRIV_DEVGET(__VA_ARGS__, NULL, 0)
 
 /* How to allocate comes last, and there is no header. */
 #undef m_getm
@@ -73,6 +75,21 @@ static inline struct mbuf *m_getl(int len, int how, int type, int flags, int *si
 static inline struct mbuf *m_getb(int len, int how, int type, int flags)
 {
 	return m_getl(len, how, type, flags, NULL);
+}
+
+/* A copy of the bytes, without a header. */
+static inline struct mbuf *m_dup_data(struct mbuf *m, int how)
+{
+	struct mbuf *copy = m_dup(m, how);
+	if (copy != NULL)
+		m_demote_pkthdr(copy);
+	return copy;
+}
+
+static inline void m_sethash(struct mbuf *m, uint16_t hash)
+{
+	m->m_flags |= M_HASH;
+	m->m_pkthdr.hash = hash;
 }
 
 /* All of it. */

@@ -11,6 +11,7 @@
 #error "a file is written for one system"
 #endif
 
+#include <assert.h>
 #include <mbuf.h>
 #include <mbuf/types.h>
 
@@ -60,6 +61,46 @@
 #define MCLGET(m, how) m_clget((m), (how))
 
 #define m_rcvif(m) ((m)->m_pkthdr.rcvif)
+
+#define M_ASSERTPKTHDR(m) assert((m) != NULL && ((m)->m_flags & M_PKTHDR))
+
+/* m_tag_id of the tags that m_tag_get() makes. */
+#define PACKET_TAG_NONE 0
+#define PACKET_TAG_IPSEC_IN_DONE 1
+#define PACKET_TAG_IPSEC_OUT_DONE 2
+#define PACKET_TAG_IPSEC_IN_CRYPTO_DONE 3
+#define PACKET_TAG_IPSEC_OUT_CRYPTO_NEEDED 4
+#define PACKET_TAG_IPSEC_IN_COULD_DO_CRYPTO 5
+#define PACKET_TAG_IPSEC_PENDING_TDB 6
+#define PACKET_TAG_BRIDGE 7
+#define PACKET_TAG_GIF 8
+#define PACKET_TAG_GRE 9
+#define PACKET_TAG_IN_PACKET_CHECKSUM 10
+#define PACKET_TAG_ENCAP 11
+#define PACKET_TAG_IPSEC_SOCKET 12
+#define PACKET_TAG_IPSEC_HISTORY 13
+#define PACKET_TAG_IPV6_INPUT 14
+#define PACKET_TAG_DUMMYNET 15
+#define PACKET_TAG_DIVERT 17
+#define PACKET_TAG_IPFORWARD 18
+#define PACKET_TAG_MACLABEL (19 | MTAG_PERSISTENT)
+#define PACKET_TAG_PF 21
+#define PACKET_TAG_RTSOCKFAM 25
+#define PACKET_TAG_IPOPTIONS 27
+#define PACKET_TAG_CARP 28
+#define PACKET_TAG_IPSEC_NAT_T_PORTS 29
+#define PACKET_TAG_ND_OUTGOING 30
+
+/* Frees a packet, and those linked behind it. */
+static inline void m_freemp(struct mbuf *m)
+{
+	while (m != NULL) {
+		struct mbuf *const next = m->m_nextpkt;
+		m->m_nextpkt = NULL;
+		m_freem(m);
+		m = next;
+	}
+}
 
 /* Called with ext_arg1 and ext_arg2 when the last mbuf lets go: what FreeBSD had before callbacks got the mbuf. */
 typedef void m_ext_free_args_t(void *, void *);

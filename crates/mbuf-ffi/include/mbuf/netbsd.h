@@ -44,8 +44,9 @@ struct mbuf *m_devget_netbsd(char *buf, int total, int off, struct ifnet *ifp, v
 }
 #endif
 
-/* With off, the packet has a trailer there: it and what follows come first. */
-#define m_devget m_devget_netbsd
+/* With off, the packet has a trailer there: it and what follows come first. Later systems have no `copy`. */
+#define M_PRIV_DEVGET(buf, total, off, ifp, copy, ...) m_devget_netbsd((buf), (total), (off), (ifp), (copy))
+#define m_devget(...) M_PRIV_DEVGET(__VA_ARGS__, NULL, 0)
 
 /* Storage that malloc() gave, if there is memory for it: M_EXT says so. */
 static inline void m_extmalloc_netbsd(struct mbuf *m, unsigned int size)
@@ -112,6 +113,54 @@ static inline struct mbuf *m_copyback_cow_netbsd(struct mbuf *m, int off, int le
 	m_freem(m);
 	return NULL;
 }
+
+/* What came later. There is one interface and no other thread that takes it away: nothing is held meanwhile. */
+static inline void m_set_rcvif(struct mbuf *m, struct ifnet *ifp)
+{
+	m->m_pkthdr.rcvif = ifp;
+}
+
+static inline void m_reset_rcvif(struct mbuf *m)
+{
+	m->m_pkthdr.rcvif = NULL;
+}
+
+static inline struct ifnet *m_get_rcvif_NOMPSAFE(const struct mbuf *m)
+{
+	return m->m_pkthdr.rcvif;
+}
+
+static inline struct ifnet *m_get_rcvif(const struct mbuf *m, int *s)
+{
+	*s = 0;
+	return m->m_pkthdr.rcvif;
+}
+
+static inline void m_put_rcvif(struct ifnet *ifp, int *s)
+{
+	(void)ifp;
+	(void)s;
+}
+
+/* No packet header any more, and no tags. */
+static inline void m_remove_pkthdr(struct mbuf *m)
+{
+	m_demote_pkthdr(m);
+}
+
+/* Looks at every mbuf, as each function does. */
+static inline void m_verify_packet(struct mbuf *m)
+{
+	(void)m_length(m, NULL);
+}
+
+/* Whose mbufs these are is not counted. */
+#define MCLAIM(m, owner) ((void)(m))
+
+/* `after` may be left out. */
+#undef m_tag_find
+#define M_PRIV_TAG_FIND(m, type, after, ...) m_tag_locate((m), MTAG_ABI_COMPAT, (type), (after))
+#define m_tag_find(...) M_PRIV_TAG_FIND(__VA_ARGS__, NULL, 0)
 
 #define m_dup m_dup_netbsd
 #define m_copyback_cow m_copyback_cow_netbsd

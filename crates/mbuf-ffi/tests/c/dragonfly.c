@@ -336,9 +336,33 @@ static void names(void)
 	types_are_kept(types, COUNT(types));
 }
 
+/* What came after 2. */
+static void later(void)
+{
+	static char from[100];
+	struct mbuf *m = m_devget(from, sizeof(from), 0, (struct ifnet *)from), *n;
+
+	CHECK(m != NULL && m->m_pkthdr.len == sizeof(from) && m->m_pkthdr.rcvif == (struct ifnet *)from);
+	m_sethash(m, 4711);
+	CHECK((m->m_flags & M_HASH) && m->m_pkthdr.hash == 4711);
+	m_freem(m);
+	m = digits();
+	n = m_dup_data(m, MB_DONTWAIT);
+	CHECK(holds(n, "0123456789") && !(n->m_flags & M_PKTHDR) && (m->m_flags & M_PKTHDR));
+	m_freem(n);
+	n = m_dup_data(m->m_next, MB_DONTWAIT);
+	CHECK(holds(n, "456789") && !(n->m_flags & M_PKTHDR));
+	m_freem(n);
+	dry(1);
+	CHECK(m_dup_data(m, MB_DONTWAIT) == NULL);
+	dry(0);
+	m_freem(m);
+}
+
 int main(void)
 {
 	allocation();
+	later();
 	external();
 	devices();
 	packets();

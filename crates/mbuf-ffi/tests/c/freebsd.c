@@ -488,9 +488,41 @@ static void names(void)
 	m_freem(m);
 }
 
+/* What <sys/mbuf.h> has beside what its manual page tells of. */
+static void beside(void)
+{
+	static const int tags[] = { PACKET_TAG_NONE, PACKET_TAG_IPSEC_IN_DONE, PACKET_TAG_IPSEC_OUT_DONE, PACKET_TAG_IPSEC_IN_CRYPTO_DONE,
+		PACKET_TAG_IPSEC_OUT_CRYPTO_NEEDED, PACKET_TAG_IPSEC_IN_COULD_DO_CRYPTO, PACKET_TAG_IPSEC_PENDING_TDB, PACKET_TAG_BRIDGE,
+		PACKET_TAG_GIF, PACKET_TAG_GRE, PACKET_TAG_IN_PACKET_CHECKSUM, PACKET_TAG_ENCAP, PACKET_TAG_IPSEC_SOCKET,
+		PACKET_TAG_IPSEC_HISTORY, PACKET_TAG_IPV6_INPUT, PACKET_TAG_DUMMYNET, PACKET_TAG_DIVERT, PACKET_TAG_IPFORWARD, PACKET_TAG_MACLABEL,
+		PACKET_TAG_PF, PACKET_TAG_RTSOCKFAM, PACKET_TAG_IPOPTIONS, PACKET_TAG_CARP, PACKET_TAG_IPSEC_NAT_T_PORTS, PACKET_TAG_ND_OUTGOING };
+	struct mbuf *m = digits(), *copy;
+	size_t i;
+
+	M_ASSERTPKTHDR(m);
+	for (i = 0; i < COUNT(tags); i++) {
+		CHECK(m_tag_find(m, tags[i], NULL) == NULL);
+		m_tag_prepend(m, m_tag_get(tags[i], 0, M_NOWAIT));
+		CHECK(m_tag_find(m, tags[i], NULL) == m_tag_first(m));
+	}
+	/* One is persistent. */
+	m_tag_delete_nonpersistent(m);
+	CHECK(m_tag_first(m) == m_tag_find(m, PACKET_TAG_MACLABEL, NULL) && m_tag_next(m, m_tag_first(m)) == NULL);
+	m->m_pkthdr.PH_loc.sixtyfour[0] = 0x1122334455667788;
+	copy = m_copypacket(m, M_NOWAIT);
+	CHECK(copy->m_pkthdr.PH_loc.thirtytwo[0] == 0x55667788 || copy->m_pkthdr.PH_loc.thirtytwo[0] == 0x11223344);
+	m->m_pkthdr.PH_loc.ptr = m;
+	CHECK(m->m_pkthdr.header == m && m->m_pkthdr.PH_loc.unintptr[0] == (uintptr_t)m);
+	m->m_nextpkt = copy;
+	m_freemp(m);
+	CHECK_INT(in_use(), 0);
+	m_freemp(NULL);
+}
+
 int main(void)
 {
 	allocation();
+	beside();
 	external();
 	utilities();
 	changes();

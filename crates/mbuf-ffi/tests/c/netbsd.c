@@ -333,9 +333,40 @@ static void names(void)
 	m_freem(m);
 }
 
+/* What came after 1.6. */
+static void later(void)
+{
+	static char from[100];
+	struct ifnet *const ifp = (struct ifnet *)from;
+	struct mbuf *m = m_devget(from, sizeof(from), 0, ifp), *n;
+	struct m_tag *t;
+	int s = 7;
+
+	CHECK(m != NULL && m->m_pkthdr.len == sizeof(from));
+	CHECK(m_get_rcvif(m, &s) == ifp && s == 0 && m_get_rcvif_NOMPSAFE(m) == ifp);
+	m_put_rcvif(ifp, &s);
+	m_reset_rcvif(m);
+	CHECK(m->m_pkthdr.rcvif == NULL);
+	m_set_rcvif(m, ifp);
+	CHECK(m->m_pkthdr.rcvif == ifp);
+	t = m_tag_get(5, 0, M_DONTWAIT);
+	m_tag_prepend(m, t);
+	m_tag_prepend(m, m_tag_get(5, 0, M_DONTWAIT));
+	CHECK(m_tag_find(m, 5) == m_tag_first(m) && m_tag_find(m, 5, m_tag_first(m)) == t && m_tag_find(m, 6) == NULL);
+	m_verify_packet(m);
+	MCLAIM(m, &s);
+	m_remove_pkthdr(m);
+	CHECK(!(m->m_flags & M_PKTHDR) && m->m_len == sizeof(from));
+	m_freem(m);
+	n = m_devget(from, sizeof(from), 10, ifp);
+	CHECK(n != NULL && n->m_pkthdr.len == sizeof(from) - 4);
+	m_freem(n);
+}
+
 int main(void)
 {
 	allocation();
+	later();
 	external();
 	devices();
 	packets();
