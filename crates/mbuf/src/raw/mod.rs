@@ -9,6 +9,7 @@ mod chain;
 mod count;
 #[cfg(feature = "ffi")]
 pub(crate) mod foreign;
+mod hidden;
 mod mbuf;
 mod plot;
 mod queue;
@@ -18,6 +19,7 @@ pub(crate) mod zones;
 
 pub(crate) use bulk::free_bulk;
 pub use chain::{Bare, Chain, Head, Header, MbufChain, Packet};
+pub(crate) use hidden::Hidden;
 pub(crate) use mbuf::{Edit, Hold, Mbuf, PacketHeader, RawMbuf};
 pub(crate) use plot::{GUARD, Plot, Plots};
 pub(crate) use queue::PacketList;

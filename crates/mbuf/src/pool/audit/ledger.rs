@@ -10,7 +10,7 @@ use mbuf_zone::raw::Site;
 use super::super::chance::strikes;
 use super::Audit;
 use super::report::{AuditReport, Buffer, Damage, Finding, History, LifeEvent, LiveBuffer};
-use crate::raw::{Plot, Plots};
+use crate::raw::{Hidden, Plot, Plots};
 
 /// What fills buffers that are free.
 const POISON: u8 = 0xde;
@@ -50,6 +50,8 @@ struct Grave {
     /// Who freed it.
     thread: Arc<str>,
     history: History,
+    /// Ends before anybody looks.
+    hidden: Hidden,
 }
 
 impl Ledger {
@@ -137,7 +139,9 @@ impl Ledger {
                 plot.bytes.fill(POISON);
                 let mut history = record.history;
                 history.push(LifeEvent::Freed);
-                self.graves.insert(plot.key, Grave { site: record.site, thread: thread.clone(), history });
+                let hidden = Hidden::new(plot.bytes);
+                let grave = Grave { site: record.site, thread: thread.clone(), history, hidden };
+                self.graves.insert(plot.key, grave);
             }
         }
     }
@@ -150,7 +154,8 @@ impl Ledger {
 
     /// Ends the rest of a free buffer's bytes, and looks whether it was undisturbed.
     fn exhume(&mut self, plot: &mut Plot<'_>) -> Option<History> {
-        let Grave { site, thread, history } = self.graves.remove(&plot.key)?;
+        let Grave { site, thread, history, hidden } = self.graves.remove(&plot.key)?;
+        drop(hidden);
         if let Some(offset) = disturbed(plot.bytes) {
             self.add(Finding {
                 what: plot.what,
