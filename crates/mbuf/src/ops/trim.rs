@@ -46,8 +46,7 @@ impl<H: Head> MbufChain<H> {
         bounds(0, n, total)?;
         if self.is_single() {
             self.first_mut().trim_front(n);
-            self.set_total(0);
-            self.let_go_if_empty();
+            self.trimmed(0);
             return Ok(());
         }
         self.edit(total - n, |run, trash| {
@@ -100,14 +99,23 @@ impl<H: Head> MbufChain<H> {
         bounds(0, n, total)?;
         if n < self.last().len() || self.is_single() {
             self.last_mut().trim_back(n);
-            self.set_total(total - n);
-            self.let_go_if_empty();
+            self.trimmed(total - n);
             return Ok(());
         }
         let keep = total - n;
         self.edit(keep, |run, trash| trash.append(run.cut(keep)));
         self.let_go_if_empty();
         Ok(())
+    }
+
+    /// After a segment was trimmed where it is.
+    #[inline]
+    fn trimmed(&mut self, total: usize) {
+        if total == 0 {
+            self.first_mut().clear_end();
+        }
+        self.set_total(total);
+        self.let_go_if_empty();
     }
 
     /// No bytes end no record, and need no storage that others could use: what is shared or external is let go.

@@ -93,6 +93,7 @@ unsafe impl<H: Head> Sync for MbufChain<H> {}
 impl<H: Head> Drop for MbufChain<H> {
     #[inline]
     fn drop(&mut self) {
+        self.edge();
         // SAFETY: ours by invariant 1, and gone after this.
         unsafe {
             if !(H::HEADER && self.is_single() && mbuf::try_free(self.0)) {
@@ -137,7 +138,7 @@ impl<H: Head> MbufChain<H> {
         // Not dropped: its mbufs are the chain's now.
         core::mem::forget(core::mem::take(run));
         let chain = MbufChain(first, PhantomData);
-        debug_assert_eq!(chain.check(), Ok(()));
+        chain.edge();
         chain
     }
 
@@ -200,6 +201,13 @@ impl<H: Head> MbufChain<H> {
         let this = ManuallyDrop::new(self);
         // SAFETY: ours, and linked to nothing.
         Ok(unsafe { Mbuf::from_raw(this.0) })
+    }
+
+    /// Where an operation begins or ends: debug builds look whether the chain is as it should be.
+    #[inline(always)]
+    #[track_caller]
+    fn edge(&self) {
+        debug_assert_eq!(self.check(), Ok(()));
     }
 
     /// The first segment.
@@ -298,6 +306,7 @@ impl<H: Head> MbufChain<H> {
         {
             *told = len as u32;
         }
+        self.edge();
     }
 
     /// Tells the header, if there is one, that the total is less by `n`.
@@ -308,6 +317,7 @@ impl<H: Head> MbufChain<H> {
         {
             *told -= n as u32;
         }
+        self.edge();
     }
 
     /// Extends the first window to the front by `n` bytes of headroom and gives them. They hold old data. Without so much
@@ -338,6 +348,7 @@ impl<H: Head> MbufChain<H> {
         n: usize,
         f: impl FnOnce(&mut Self) -> Option<NonNull<[u8]>>,
     ) -> Option<NonNull<[u8]>> {
+        self.edge();
         if let Some(total) = self.told_total()
             && n > u32::MAX as usize - total
         {
@@ -349,6 +360,7 @@ impl<H: Head> MbufChain<H> {
         {
             *told += n as u32;
         }
+        self.edge();
         Some(grown)
     }
 
@@ -477,7 +489,7 @@ impl<H: Head> MbufChain<H> {
             header.tail = more.last;
             header.len = len as u32;
         }
-        debug_assert_eq!(self.check(), Ok(()));
+        self.edge();
     }
 
     /// Puts an mbuf, which has a header if this is a packet, in front of the first segment, for `len` bytes in all.
@@ -492,7 +504,7 @@ impl<H: Head> MbufChain<H> {
         }
         mbuf.next.set(self.0.as_ptr());
         self.0 = mbuf.into_raw();
-        debug_assert_eq!(self.check(), Ok(()));
+        self.edge();
     }
 
     /// As [`edit`](Self::edit), where the first segment stays the first, and has its header all along.
@@ -508,13 +520,15 @@ impl<H: Head> MbufChain<H> {
         impl<H: Head> Drop for Guard<'_, H> {
             fn drop(&mut self) {
                 let rest = core::mem::take(&mut self.rest);
-                self.chain.set_total(self.len);
-                if !rest.is_empty() {
+                if rest.is_empty() {
+                    self.chain.set_total(self.len);
+                } else {
                     self.chain.link_back(rest, self.len);
                 }
             }
         }
 
+        self.edge();
         let last = self.last_place().as_ptr();
         let next = self.first().next.replace(ptr::null_mut());
         let rest = Run { first: next, last: if next.is_null() { next } else { last } };
