@@ -26,8 +26,9 @@
 //!
 //! # Observers
 //!
-//! An **observed** zone is held, too, so that every object that is handed out or comes back goes past the caches, where the
-//! hooks are shown it. A zone that is not has no instruction for that on its fast paths.
+//! A zone of which **everything** is observed is held, too, so that every object that is handed out or comes back goes past the
+//! caches, where the hooks are shown it. A zone that is not has no instruction for that on its fast paths; of **samples** they
+//! are shown what goes past open caches anyway.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -39,7 +40,7 @@ use crate::group::Kin;
 use crate::head::Object;
 use crate::keg::Cause;
 use crate::sync::{Guard, Ordering};
-use crate::zone::Core;
+use crate::zone::{Core, Observed};
 
 /// What a look came upon.
 pub(crate) enum Found {
@@ -234,23 +235,27 @@ impl Core {
 
     /// Relaxed: that a zone is observed is a matter of time. Who comes here after the caches were collected took their
     /// locks, or the depot's, after the collector.
-    pub(crate) fn is_observed(&self) -> bool {
-        self.observed.load(Ordering::Relaxed) != 0
+    pub(crate) fn observed(&self) -> Observed {
+        match self.observed.load(Ordering::Relaxed) {
+            0 => Observed::Nothing,
+            1 => Observed::Samples,
+            _ => Observed::Everything,
+        }
     }
 
-    /// Shows every object that comes or goes to the hooks, or no longer.
-    pub(crate) fn observe(&self, on: bool) {
+    /// Shows what comes and goes to the hooks.
+    pub(crate) fn observe(&self, what: Observed) {
         let moving = self.kin.moving();
-        if self.is_observed() == on {
-            return;
-        }
-        self.observed.store(on.into(), Ordering::Relaxed);
-        if on {
-            core::mem::forget(self.depot.hold());
-            // What goes through an open cache is not seen.
-            self.collect(&moving);
-        } else {
-            self.depot.release();
+        let before = self.observed();
+        self.observed.store(what as usize, Ordering::Relaxed);
+        match (before == Observed::Everything, what == Observed::Everything) {
+            (false, true) => {
+                core::mem::forget(self.depot.hold());
+                // What goes through an open cache is not seen.
+                self.collect(&moving);
+            }
+            (true, false) => self.depot.release(),
+            _ => {}
         }
     }
 }

@@ -23,7 +23,7 @@ pub use crate::sync::{Guard, Mutex};
 pub(crate) use crate::thread::discard_bare;
 pub use crate::thread::{discard, politely, put, take_or, try_put, try_put_bulk, try_put_if};
 use crate::zone::Core;
-pub use crate::zone::Hooks;
+pub use crate::zone::{Hooks, Observed};
 
 /// How a zone is made.
 #[derive(Clone)]
@@ -240,11 +240,11 @@ impl RawZone {
         self.core.unwatch();
     }
 
-    /// From here on, or no longer, the hooks are asked before an object is handed out, and see every one that is, and every
-    /// one that comes back ([`Hooks::asked`], [`Hooks::taken`], [`Hooks::returned`]). Meanwhile the zone works without caches;
-    /// operations that begin before this returns may go unseen.
-    pub fn observe(&self, on: bool) {
-        self.core.observe(on);
+    /// From here on the hooks are asked before an object is handed out, and see every one that is, and every one that comes
+    /// back ([`Hooks::asked`], [`Hooks::taken`], [`Hooks::returned`]); or see samples, or nothing. Operations that begin before
+    /// this returns may go unseen.
+    pub fn observe(&self, what: Observed) {
+        self.core.observe(what);
     }
 
     /// Objects that may be out of the keg at once.

@@ -74,7 +74,7 @@ pub unsafe trait Hooks: Send + Sync {
     fn freed(&self) {}
 
     /// Whether an object may be handed out, asked before there is one. This and the next two are called only while the
-    /// zone is [observed](crate::raw::RawZone::observe), without locks, and do not panic. Objects that are to be parts of
+    /// zone is [observed](crate::raw::RawZone::observe) (of samples, only `taken` is), without locks, and do not panic. Objects that are to be parts of
     /// others come and go unseen.
     ///
     /// # Errors
@@ -111,6 +111,19 @@ pub unsafe trait Hooks: Send + Sync {
     fn release(&self) {}
 }
 
+/// What the hooks of a zone are shown of what comes and goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Observed {
+    /// Nothing.
+    Nothing,
+    /// Of the objects for which a thread found its magazines empty, one for each magazine that it gets, and one in as many
+    /// as those hold of what is had one by one. None of those that come back.
+    Samples,
+    /// All of them. Meanwhile the zone works without caches.
+    Everything,
+}
+
 /// Most plain objects that are made at a time.
 const BATCH: usize = 32;
 
@@ -143,7 +156,9 @@ pub(crate) struct Core {
     pub(crate) rescued: AtomicUsize,
     /// Objects handed out by caches that are gone, and without a cache.
     gets: AtomicUsize,
-    /// 1 while the hooks see every object that is handed out or comes back.
+    /// Objects that were, or could have been, handed out past the caches, while samples were shown.
+    passed: AtomicUsize,
+    /// What the hooks see, as a number.
     pub(crate) observed: AtomicUsize,
     /// Caches never open: no barrier here, or the user asked for it.
     locked: bool,
@@ -175,6 +190,7 @@ impl Core {
             denied: AtomicUsize::new(0),
             rescued: AtomicUsize::new(0),
             gets: AtomicUsize::new(0),
+            passed: AtomicUsize::new(0),
             observed: AtomicUsize::new(0),
             locked: locked || !barriers_available(),
         }
@@ -239,11 +255,11 @@ impl Core {
     ) -> Result<Object, Cause> {
         self.ask(site)?;
         // SAFETY: the owner by this function's contract.
-        let object = match unsafe { cache.refill(&self.depot) } {
-            Ok(object) => object,
-            Err(stock) => self.import(stock).inspect(|_| cache.count_gets(1))?,
+        let (object, many) = match unsafe { cache.refill(&self.depot) } {
+            Ok(object) => (object, self.magazine),
+            Err(stock) => (self.import(stock).inspect(|_| cache.count_gets(1))?, 1),
         };
-        self.show_taken(object, site);
+        self.show_taken(object, many, site);
         Ok(object)
     }
 
@@ -267,7 +283,7 @@ impl Core {
         self.ask(site)?;
         let object = self.import(self.depot.stock.lock())?;
         self.gets.fetch_add(1, Ordering::Relaxed);
-        self.show_taken(object, site);
+        self.show_taken(object, 1, site);
         Ok(object)
     }
 
@@ -277,15 +293,25 @@ impl Core {
             return Err(Cause::Waiters);
         }
         match site {
-            Some(site) if self.is_observed() => self.hooks.asked(site).inspect_err(|_| self.deny()),
+            Some(site) if self.observed() == Observed::Everything => {
+                self.hooks.asked(site).inspect_err(|_| self.deny())
+            }
             _ => Ok(()),
         }
     }
 
-    fn show_taken(&self, object: Object, site: Option<Site>) {
-        if let Some(site) = site
-            && self.is_observed()
-        {
+    /// The object is about to be handed out, the first of so many that could be had at once.
+    fn show_taken(&self, object: Object, many: usize, site: Option<Site>) {
+        let Some(site) = site else { return };
+        let shown = match self.observed() {
+            Observed::Nothing => false,
+            Observed::Samples => {
+                let before = self.passed.fetch_add(many, Ordering::Relaxed);
+                before % self.magazine + many >= self.magazine
+            }
+            Observed::Everything => true,
+        };
+        if shown {
             // SAFETY: the object is about to be handed out, so nobody else's.
             unsafe { self.hooks.taken(object, site) };
         }
@@ -293,7 +319,7 @@ impl Core {
 
     /// The caller gives the object away, and has not put it anywhere yet.
     fn show_returned(&self, object: Object) {
-        if self.is_observed() {
+        if self.observed() == Observed::Everything {
             // SAFETY: the object was given away and is in no list.
             unsafe { self.hooks.returned(object) };
         }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use common::{shape, steps};
-use mbuf_zone::raw::{Head, Hooks, Object, RawZone, Settings, Site, discard, put, try_put_bulk};
+use mbuf_zone::raw::{Head, Hooks, Object, Observed, RawZone, Settings, Site, discard, put, try_put_bulk};
 use mbuf_zone::{Cause, flush_thread};
 
 #[derive(Default)]
@@ -77,8 +77,8 @@ fn hooks_see_what_comes_and_goes_while_a_zone_is_observed() {
     assert!(seen.asked.lock().unwrap().is_empty() && out().is_empty());
     // There are objects in the cache, and in one of another thread that goes on.
     put_all([zone.get::<0>().unwrap()]);
-    zone.observe(true);
-    zone.observe(true);
+    zone.observe(Observed::Everything);
+    zone.observe(Observed::Everything);
     let first = zone.get::<0>().unwrap();
     let line = line!() - 1;
     assert_eq!(out(), BTreeMap::from([(address(first), line)]));
@@ -109,7 +109,7 @@ fn hooks_see_what_comes_and_goes_while_a_zone_is_observed() {
     put_all(zone.get_part::<0>());
     let asked = seen.asked.lock().unwrap().len();
     assert_eq!(asked, 12);
-    zone.observe(false);
+    zone.observe(Observed::Nothing);
     put_all([zone.get::<0>().unwrap()]);
     assert_eq!(seen.asked.lock().unwrap().len(), asked);
     assert_eq!(zone.stats().in_use, 0);
@@ -120,7 +120,7 @@ fn hooks_see_what_comes_and_goes_while_a_zone_is_observed() {
 #[test]
 fn what_hooks_refuse_is_denied_and_costs_no_object() {
     let (zone, seen) = zone(Some(1));
-    zone.observe(true);
+    zone.observe(Observed::Everything);
     seen.refuses.store(true, Relaxed);
     assert_eq!(zone.get::<0>(), Err(Cause::Refused));
     assert_eq!(zone.local().get(), Err(Cause::Refused));
@@ -137,7 +137,7 @@ fn what_hooks_refuse_is_denied_and_costs_no_object() {
 #[test]
 fn objects_of_a_closed_zone_are_seen_until_the_last_is_back() {
     let (zone, seen) = zone(None);
-    zone.observe(true);
+    zone.observe(Observed::Everything);
     let held = [zone.get::<0>().unwrap(), zone.get::<0>().unwrap()];
     zone.close();
     put_all([held[0]]);
@@ -163,11 +163,11 @@ fn to_switch_while_threads_work_loses_nothing() {
             });
         }
         for i in 0..steps(50, 5) {
-            zone.observe(i % 2 == 0);
+            zone.observe([Observed::Everything, Observed::Nothing, Observed::Samples][i % 3]);
             std::thread::yield_now();
         }
     });
-    zone.observe(false);
+    zone.observe(Observed::Nothing);
     assert_eq!(zone.stats().in_use, 0);
     drop(zone);
     flush_thread();

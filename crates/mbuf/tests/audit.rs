@@ -298,6 +298,57 @@ fn a_sample_is_about_as_large_as_asked_for() {
     assert_empty(&pool);
 }
 
+#[test]
+fn samples_for_production_are_of_what_grows_and_end_when_it_is_freed() {
+    let pool = Pool::builder().audit(Audit::one_in(64)).build().unwrap();
+    // What comes and goes is not seen, once a cache has it.
+    drop(Packet::with_cluster(&pool).unwrap());
+    let before = pool.audit_report().live.len();
+    for _ in 0..1000 {
+        drop(Packet::with_cluster(&pool).unwrap());
+    }
+    assert_eq!((before, live(&pool).len()), (0, 0));
+    let n = scaled(6400, 640);
+    let mut all: Vec<_> = (0..n).map(|_| Packet::with_cluster(&pool).unwrap()).collect();
+    let line = line!() - 1;
+    let report = pool.audit_report();
+    assert!((n / 128..=n / 32).contains(&report.live.len()), "{} of {n}", report.live.len());
+    assert!(report.live.iter().all(|live| live.site.line() == line));
+    // On another thread, shared, split, and by way of a queue: each record ends with its mbuf.
+    let half = all.split_off(n / 2);
+    std::thread::spawn(move || drop(half)).join().unwrap();
+    for packet in &mut all {
+        packet.extend(100).unwrap().fill(1);
+        let copy = packet.share().unwrap();
+        drop(packet.split_off(50).unwrap());
+        drop(copy);
+        packet.write_at(0, &[2]).unwrap();
+    }
+    assert!(live(&pool).len() >= n / 256);
+    drop(all);
+    assert_eq!(live(&pool), []);
+    assert_empty(&pool);
+}
+
+#[test]
+fn who_changes_from_everything_to_samples_and_back_is_told_of_no_leaks() {
+    let pool = Pool::builder().audit(Audit::every()).build().unwrap();
+    let take = || -> Vec<_> { (0..200).map(|_| Packet::from_slice(&pool, &[1; 3000]).unwrap()).collect() };
+    let first = take();
+    pool.set_audit(Some(Audit::one_in(64)));
+    let second = take();
+    pool.set_audit(Some(Audit::every()));
+    let third = take();
+    drop(second);
+    pool.set_audit(Some(Audit::one_in(64)));
+    drop((first, third));
+    assert_eq!(live(&pool), []);
+    pool.set_audit(Some(Audit::every()));
+    drop((take(), take()));
+    assert_eq!((live(&pool).len(), pool.audit_report().findings.len()), (0, 0));
+    assert_empty(&pool);
+}
+
 /// A pool whose audit writes down what it tells.
 fn telling(build: impl FnOnce(mbuf::PoolBuilder) -> mbuf::PoolBuilder) -> (Pool, Arc<Mutex<Vec<String>>>) {
     let said = Arc::new(Mutex::new(Vec::new()));
@@ -504,7 +555,9 @@ fn threads_and_switches_lose_nothing_and_find_nothing() {
             });
         }
         for i in 0..scaled(200, 6) {
-            pool.set_audit([None, Some(Audit::every()), Some(Audit::one_in(5))][i % 3]);
+            pool.set_audit(
+                [None, Some(Audit::every()), Some(Audit::one_in(5)), Some(Audit::one_in(64))][i % 4],
+            );
             if i % 7 == 0 {
                 pool.trim();
             }

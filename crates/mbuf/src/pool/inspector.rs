@@ -2,6 +2,8 @@
 
 use alloc::sync::Arc;
 
+use mbuf_zone::raw::Observed;
+
 use super::Faults;
 use super::audit::{Auditor, Tell};
 
@@ -23,8 +25,13 @@ impl Inspector {
         Inspector { faults: self.faults.again(), auditor: self.auditor.again(), guard: self.guard }
     }
 
-    /// Whether anybody wants to see what comes and goes.
-    pub(crate) fn looks(&self) -> bool {
-        self.auditor.is_on() || self.faults.watch_allocations()
+    /// What anybody wants to see of what comes and goes.
+    pub(crate) fn looks(&self) -> Observed {
+        match self.auditor.wanted() {
+            _ if self.faults.watch_allocations() => Observed::Everything,
+            None => Observed::Nothing,
+            Some(audit) if audit.is_sparse() => Observed::Samples,
+            Some(_) => Observed::Everything,
+        }
     }
 }

@@ -369,8 +369,8 @@ impl Shared {
     /// Has the zones show what comes and goes, if anybody wants to see it.
     pub(crate) fn observe(&self) {
         let _one = self.observing.lock();
-        let on = self.inspector.looks();
-        self.zones().for_each(|zone| zone.observe(on));
+        let what = self.inspector.looks();
+        self.zones().for_each(|zone| zone.observe(what));
     }
 
     pub(crate) fn trim(&self) -> usize {

@@ -14,6 +14,8 @@ use crate::raw::{Hidden, Plot, Plots};
 
 /// What fills buffers that are free.
 const POISON: u8 = 0xde;
+/// In the number of a record: it is no sample.
+const WHOLE: u32 = 1 << 31;
 /// Findings that are kept.
 const MOST: usize = 64;
 
@@ -68,6 +70,15 @@ impl Ledger {
         }
     }
 
+    pub(super) fn change(&mut self, audit: Audit) {
+        self.audit = audit;
+        if audit.is_sparse() {
+            // What of these is handed out or comes back goes unseen from here on.
+            self.graves.clear();
+            self.live.retain(|_, record| record.what.is_mbuf());
+        }
+    }
+
     pub(super) fn next(&self) -> u64 {
         self.serial + 1
     }
@@ -94,7 +105,8 @@ impl Ledger {
             }
         }
         self.asked = self.asked.wrapping_add(1);
-        if !strikes(self.asked, 0, self.audit.one_in) {
+        let sparse = self.audit.is_sparse();
+        if !strikes(self.asked, 0, self.audit.share()) || sparse && !what.is_mbuf() {
             return None;
         }
         self.serial += 1;
@@ -111,7 +123,14 @@ impl Ledger {
         };
         self.live.insert(address, record);
         // Never zero, which is none.
-        Some(self.serial as u32 | 1 << 31)
+        Some(if sparse { (self.serial as u32 & !WHOLE).max(1) } else { self.serial as u32 | WHOLE })
+    }
+
+    /// Ends the record of an mbuf, if nobody will see that it comes back.
+    pub(super) fn freed(&mut self, address: usize, record: u32) {
+        if record & WHOLE == 0 || self.audit.is_sparse() {
+            self.live.remove(&address);
+        }
     }
 
     pub(super) fn returned(&mut self, address: usize, plots: Plots<'_>) {
@@ -135,7 +154,7 @@ impl Ledger {
                 plot.mend_guard();
             }
             let Some(record) = &record else { continue };
-            if self.audit.poison {
+            if self.audit.fills() {
                 plot.bytes.fill(POISON);
                 let mut history = record.history;
                 history.push(LifeEvent::Freed);

@@ -39,8 +39,30 @@ impl Audit {
     }
 
     /// About one allocation in `n` is recorded, without a pattern. All of them if `n` is zero.
+    ///
+    /// From 64 on these are samples for production: the pool keeps its caches, and looks only when a thread's is empty. So it is
+    /// about one in `n` of the mbufs, with or without a cluster, by which what a thread has in use grows; what is freed and
+    /// allocated again and again is not seen. Free buffers are not filled.
     pub const fn one_in(n: u32) -> Self {
         Audit { one_in: if n == 0 { 1 } else { n }, poison: true }
+    }
+
+    /// Allocations of which one finds the cache empty, about: how many a sample is of at least.
+    const SPARSE: u32 = 64;
+
+    /// Whether only what goes past the caches is looked at.
+    pub(super) const fn is_sparse(self) -> bool {
+        self.one_in >= Self::SPARSE
+    }
+
+    /// One in so many of those that are looked at is recorded.
+    const fn share(self) -> u32 {
+        if self.is_sparse() { self.one_in / Self::SPARSE } else { self.one_in }
+    }
+
+    /// Whether what comes back is filled.
+    const fn fills(self) -> bool {
+        self.poison && !self.is_sparse()
     }
 
     /// What a number in a setting means: zero for none.
@@ -116,7 +138,7 @@ impl State {
     fn settle(&mut self) {
         match (self.wanted(), &mut self.ledger) {
             (None, ledger) => *ledger = None,
-            (Some(audit), Some(ledger)) => ledger.audit = audit,
+            (Some(audit), Some(ledger)) => ledger.change(audit),
             (Some(audit), ledger) => *ledger = Some(Ledger::new(audit)),
         }
     }
@@ -139,6 +161,11 @@ impl Auditor {
 
     pub(crate) fn asked(&self) -> Option<Audit> {
         self.state.lock().asked
+    }
+
+    /// What is to be done.
+    pub(super) fn wanted(&self) -> Option<Audit> {
+        self.state.lock().wanted()
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -176,6 +203,11 @@ impl Auditor {
     /// A buffer came back.
     pub(crate) fn returned(&self, address: usize, plots: Plots<'_>) {
         self.with(|ledger| ledger.returned(address, plots));
+    }
+
+    /// An mbuf with that record is about to be freed, perhaps into a cache that nobody looks at.
+    pub(crate) fn freed(&self, address: usize, record: u32) {
+        self.with(|ledger| ledger.freed(address, record));
     }
 
     /// The memory of a free buffer leaves the pool's zone. Called with locks held: what is found is told later.
@@ -244,8 +276,8 @@ impl Pool {
     /// [reservation](Self::reservation) has an audit of its own.
     ///
     /// # Cost
-    /// None while it is off, and none afterwards. While it is on the pool works without caches, through one lock;
-    /// `docs/debugging.md` has figures.
+    /// None while it is off, and none afterwards. While it is on the pool works without caches, through one lock, unless it is
+    /// a sample of one in 64 or fewer ([`Audit::one_in`]); `docs/debugging.md` has figures.
     /// # BSD
     /// DragonFly's `MBUF_DEBUG`, but at run time; the trash constructors of FreeBSD's zones.
     #[doc(alias = "MBUF_DEBUG")]

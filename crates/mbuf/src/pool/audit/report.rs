@@ -26,6 +26,11 @@ pub enum Buffer {
 }
 
 impl Buffer {
+    /// Whether an mbuf is a part of it.
+    pub(super) fn is_mbuf(self) -> bool {
+        matches!(self, Buffer::Mbuf | Buffer::Pair(_))
+    }
+
     /// Bytes of the pool's memory, without descriptors.
     pub fn bytes(self) -> usize {
         match self {

@@ -116,6 +116,9 @@ pub(in crate::raw) unsafe fn as_object<'a>(mbuf: NonNull<RawMbuf>) -> (Object, &
 unsafe fn free_marked(mbuf: NonNull<RawMbuf>) {
     // SAFETY: ours.
     let raw = unsafe { mbuf.as_ref() };
+    if raw.track.get() != 0 {
+        raw.end_record();
+    }
     if raw.flags.get() & flag::TYPE_MASK != TYPE_DATA {
         // SAFETY: ours.
         unsafe { Edit::new(mbuf) }.set_type(MbufType::Data as u8);

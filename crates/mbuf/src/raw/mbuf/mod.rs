@@ -133,8 +133,8 @@ pub(crate) mod flag {
 /// 2. The window `data..data + len` lies within `buf..buf + cap`.
 /// 3. If `storage` is not null the mbuf is one of its `refs`.
 /// 4. At most one holder of a storage has `TAIL_OWNER`, and then no other holder's window ends behind that one's.
-/// 5. The mark is set if the storage is shared, is not the one the mbuf rests with, tags are attached, or the type is
-///    another than data, which alone is not counted. It stays when that is over, until somebody looks who may change
+/// 5. The mark is set if the storage is shared, is not the one the mbuf rests with, tags are attached, the type is
+///    another than data, which alone is not counted, or the audit has a record of it. It stays when that is over, until somebody looks who may change
 ///    the mbuf.
 /// 6. Without `FRESH` there is `PKTHDR`, and the header is an initialised [`PacketHeader`].
 /// 7. Through a shared reference nothing changes but the mark. Changes are made by whoever owns the mbuf, or borrows
@@ -269,15 +269,15 @@ impl RawMbuf {
         (self.flags.get() & flag::TYPE_MASK) as u8
     }
 
-    /// Whether the mbuf is of the type and with the kind of storage that it rests with, and has no tags: then it needs a
-    /// mark only while its storage is shared.
+    /// Whether the mbuf is of the type and with the kind of storage that it rests with, and has no tags and no record: then
+    /// it needs a mark only while its storage is shared.
     fn is_plain(&self) -> bool {
         let rests = match self.kind() {
             StorageKind::Inline => !self.has(flag::PAIRED),
             StorageKind::Cluster(class) => self.shared().home(&self.head) == Some(class),
             StorageKind::External => false,
         } && self.flags.get() & flag::TYPE_MASK == TYPE_DATA;
-        rests && !(self.has(flag::PKTHDR) && self.header().tags.is_some())
+        rests && self.track.get() == 0 && !(self.has(flag::PKTHDR) && self.header().tags.is_some())
     }
 
     fn mbuf_type(&self) -> MbufType {
@@ -366,13 +366,24 @@ impl RawMbuf {
         }
     }
 
-    /// Writes the number of its record on an mbuf that is about to be handed out; zero for none.
+    /// Writes the number of its record on an mbuf that is about to be handed out; zero for none. One that has a record is
+    /// marked, so that it is not freed by the short way.
     ///
     /// # Safety
     /// The mbuf is nobody else's.
     pub(super) unsafe fn set_track(mbuf: ptr::NonNull<Self>, record: u32) {
         // SAFETY: ours by this function's contract.
-        unsafe { mbuf.as_ref() }.track.set(record);
+        let raw = unsafe { mbuf.as_ref() };
+        raw.track.set(record);
+        if record != 0 {
+            raw.head.mark();
+        }
+    }
+
+    /// Tells the audit that the mbuf, which has a record, is about to be freed.
+    #[cold]
+    fn end_record(&self) {
+        self.shared().inspector.auditor.freed(self.address(), self.track.replace(0));
     }
 
     /// Tells the audit what happens, if the mbuf has a record.
