@@ -1,8 +1,8 @@
 //! Making packets and chains, limits, and what the pool counts.
 
 use mbuf::{
-    AllocCause, BuildError, Chain, Class, MHLEN, MINCLSIZE, MJUM16BYTES, MLEN, MbufChain, OpError, Packet,
-    Pool, Resource, StorageKind,
+    AllocCause, BuildError, Chain, Class, MCLBYTES, MHLEN, MINCLSIZE, MJUM16BYTES, MLEN, MbufChain, OpError,
+    Packet, Pool, Resource, StorageKind,
 };
 use mbuf_testkit::{Hold, assert_empty, both_kinds, in_use, pattern, scaled};
 
@@ -149,6 +149,18 @@ both_kinds! {
         }
         assert_empty(&pool);
     }
+}
+
+#[test]
+fn headroom_is_had_whole_or_not_at_all() {
+    let pool = Pool::builder().jumbo_pages(0).build().unwrap();
+    // A cluster has no room for a byte behind so much.
+    let refused = Packet::from_slice_with_headroom(&pool, &[1; 100], MCLBYTES).unwrap_err();
+    assert!(matches!(refused, OpError::Alloc(_)), "{refused}");
+    let packet = Packet::from_slice_with_headroom(&pool, &[1; 100], MCLBYTES - 1).unwrap();
+    assert_eq!((packet.headroom(), packet.segment_count()), (MCLBYTES - 1, 2));
+    drop(packet);
+    assert_empty(&pool);
 }
 
 #[test]

@@ -104,6 +104,28 @@ fn more_than_sixteen_kibibytes_collapse_into_as_many_buffers_as_they_need() {
 }
 
 #[test]
+fn collapse_leaves_the_first_segments_and_joins_the_others_in_what_they_need() {
+    let pool = Pool::new();
+    let bytes: Vec<u8> = (0..4200).map(|i| i as u8).collect();
+    let mut packet = Packet::from_slice(&pool, &bytes).unwrap();
+    packet.shatter([700; 6]).unwrap();
+    let before: Vec<_> = packet.segments().map(|seg| seg.as_ptr()).collect();
+    packet.collapse(3).unwrap();
+    let after: Vec<_> = packet.segments().map(|seg| seg.as_ptr()).collect();
+    assert_eq!((&after[..2], after.len()), (&before[..2], 3));
+    assert_eq!(packet.last_segment().capacity(), 4096, "for 2800 bytes");
+    assert_eq!(packet, bytes);
+    for n in [MHLEN, MHLEN + 1, MLEN, MLEN + 1] {
+        let mut packet = Packet::from_slice(&pool, &bytes[..n]).unwrap();
+        packet.shatter(std::iter::repeat(30)).unwrap();
+        packet.collapse(1).unwrap();
+        assert_eq!((packet.segment_count(), packet.check(), packet == bytes[..n]), (1, Ok(()), true));
+    }
+    drop(packet);
+    assert_empty(&pool);
+}
+
+#[test]
 fn the_end_of_a_record_survives_compaction() {
     let pool = Pool::new();
     let mut packet = Packet::from_slice(&pool, &[1; 300]).unwrap();

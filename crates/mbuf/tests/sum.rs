@@ -35,6 +35,9 @@ both_kinds! {
             let (a, b) = (built.chain.sum(..range.start).unwrap(), built.chain.sum(range.start..).unwrap());
             let b = if range.start % 2 == 1 { b.swapped() } else { b };
             assert_eq!(a + b, built.chain.sum(..).unwrap());
+            let mut sum = a;
+            sum += b;
+            assert_eq!(sum, a + b);
             assert_eq!(built.chain.sum(..).unwrap() - b, a);
         });
     }

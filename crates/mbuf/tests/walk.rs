@@ -162,6 +162,8 @@ both_kinds! {
             assert!(format!("{:?}", built.chain).contains(&format!("len: {}", built.bytes.len())));
             let segments: Vec<_> = built.chain.segments().collect();
             assert_eq!(format!("{:?}", built.chain.segments()), format!("{segments:?}"));
+            let slices = format!("{:?}", built.chain.slices(..).unwrap());
+            assert!(slices.contains(&format!("left: {}", built.bytes.len())), "{slices}");
         });
     }
 }

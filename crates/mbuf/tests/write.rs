@@ -1,6 +1,6 @@
 //! Writing: private copies of what is shared, and bytes at an offset.
 
-use mbuf::{Class, Header, OpError, Packet, Pool};
+use mbuf::{Class, Flags, Header, OpError, Packet, Pool};
 use mbuf_testkit::{Built, Shape, Storage, assert_empty, both_kinds, each_offset, each_range, each_shape};
 
 both_kinds! {
@@ -159,5 +159,49 @@ fn a_gap_is_zeros_even_where_old_data_was() {
     packet.write_at(300, &[]).unwrap();
     assert_eq!(packet, [0; 300]);
     drop(packet);
+    assert_empty(&pool);
+}
+
+#[test]
+fn a_small_rest_is_copied_with_what_is_written_and_a_large_one_stays_shared() {
+    let pool = Pool::new();
+    for (len, segments) in [(1000, 2), (1900, 3)] {
+        let mut packet = Packet::from_slice(&pool, &vec![1; len]).unwrap();
+        let copy = packet.share().unwrap();
+        packet.write_at(900, &[2; 50]).unwrap();
+        assert_eq!(packet.segment_count(), segments, "{len} bytes");
+        assert_eq!(copy, vec![1; len]);
+        drop((packet, copy));
+    }
+    assert_empty(&pool);
+}
+
+#[test]
+fn a_copy_that_is_written_ends_the_record_that_the_original_ended() {
+    let pool = Pool::new();
+    let mut packet = Packet::from_owner(&pool, vec![1; 20_000]).unwrap();
+    packet.segments_mut().for_each(|mut seg| seg.set_flags(Flags::END_OF_RECORD));
+    packet.write_at(0, &[2; 20_000]).unwrap();
+    let ends: Vec<bool> = packet.segments().map(|seg| seg.flags().contains(Flags::END_OF_RECORD)).collect();
+    assert!(ends.len() > 1 && ends.iter().rposition(|end| !end) == Some(ends.len() - 2), "{ends:?}");
+    drop(packet);
+    assert_empty(&pool);
+}
+
+#[test]
+fn an_empty_chain_that_may_not_be_written_is_replaced() {
+    let pool = Pool::builder().headroom(64).build().unwrap();
+    for storage in Storage::ALL {
+        let mut built = Shape::single(0, storage).build::<Header>(&pool);
+        built.chain.make_unique().unwrap();
+        assert!(built.chain.first_segment().is_writable(), "{storage:?}");
+        built.check();
+        let mut built = Shape::single(0, storage).build::<Header>(&pool);
+        let replaced = built.chain.tailroom() == 0;
+        built.chain.extend_from_slice(&[1; 300]).unwrap();
+        built.bytes.extend([1; 300]);
+        built.check();
+        assert!(!replaced || built.chain.headroom() == 64, "{storage:?}");
+    }
     assert_empty(&pool);
 }
