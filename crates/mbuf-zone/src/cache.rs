@@ -20,7 +20,7 @@
 //! one, or for one from the *stash* or the zone's depot. The stash is for a thread that takes back what it gave: each
 //! time it does it may keep one magazine more to itself, instead of passing it through the depot, where another thread
 //! would take it and its objects would move from one processor's cache to another's. A thread that only frees, or only
-//! allocates, has none.
+//! allocates, has no more than a lot that is on its way.
 //!
 //! # The collector
 //!

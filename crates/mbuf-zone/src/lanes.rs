@@ -17,8 +17,14 @@ use core::ptr::{self, NonNull};
 use crate::cache::Cache;
 use crate::zone::Core;
 
+macro_rules! lanes {
+    () => {
+        16
+    };
+}
+
 /// Number of lanes. Call sites with different kinds of objects use different ones; sharing one is only slower.
-pub const LANES: usize = 16;
+pub const LANES: usize = lanes!();
 
 /// The zone that the thread used last in a lane.
 ///
@@ -30,12 +36,13 @@ pub(crate) struct Lane {
     pub(crate) cache: Cell<NonNull<Cache>>,
 }
 
-const NOBODY_ADDRESS: usize = 2;
+/// Nor what anything else has for its first word by chance: C may free what is none of ours.
+const NOBODY_ADDRESS: usize = 0x9e3d_5b27_c4a1_68f2_u64 as usize;
 
 /// No zone's address, and no object's home: those are aligned, but for a mark in the lowest bit.
 pub(crate) const NOBODY: *const Core = ptr::without_provenance(NOBODY_ADDRESS);
 
-const _: () = assert!(align_of::<Core>() > NOBODY_ADDRESS);
+const _: () = assert!(NOBODY_ADDRESS.is_multiple_of(2) && !NOBODY_ADDRESS.is_multiple_of(align_of::<Core>()));
 
 #[cfg(all(feature = "std", not(loom)))]
 pub(crate) use place::with;
@@ -81,10 +88,10 @@ mod place {
     use core::arch::{asm, global_asm};
     use core::mem::offset_of;
 
-    /// The version is in the name: another one may be in the same program, with other lanes.
+    /// The version and the number are in the name: another one may be in the same program, with other lanes.
     macro_rules! name {
         () => {
-            concat!("mbuf_zone_lanes_", env!("CARGO_PKG_VERSION"))
+            concat!("mbuf_zone_lanes_", env!("CARGO_PKG_VERSION"), "_", lanes!())
         };
     }
 

@@ -118,7 +118,8 @@ impl<T: Send + 'static> Builder<T> {
         self
     }
 
-    /// Objects per magazine; a thread caches two magazines, and up to 4096 objects more if it takes back what it gave.
+    /// Objects per magazine; a thread caches two magazines and 256 objects on their way from thread to thread, and up to 4096
+    /// more if it takes back what it gave.
     /// Default: 64.
     pub fn magazine(mut self, objects: usize) -> Self {
         self.settings.magazine = objects;

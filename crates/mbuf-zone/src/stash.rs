@@ -15,6 +15,9 @@ use crate::depot::{Depot, Magazine, Stock};
 use crate::sync::Guard;
 
 /// Magazines that a cache keeps from the depot.
+///
+/// # Invariants
+/// 1. Those in `full` are full, and fewer than `room` and a lot together.
 #[derive(Default)]
 pub(crate) struct Stash {
     full: Vec<Magazine>,
@@ -52,7 +55,7 @@ impl Stash {
         magazine: &mut Magazine,
         mut stock: Guard<'a, Stock>,
     ) -> Result<(), Guard<'a, Stock>> {
-        // Half of what is there at most: others may come.
+        // Others may come: half of what is there at most, but for the last one.
         let lot = stock.full_magazines().div_ceil(2).min(Self::lot(magazine));
         stock.full_for(magazine);
         if magazine.is_empty() {
@@ -87,7 +90,8 @@ impl Stash {
     /// Exchanges a full magazine for an empty one. If there are too many full ones, a lot goes to the depot.
     pub(crate) fn empty_for(&mut self, magazine: &mut Magazine, depot: &Depot) {
         let lot = Self::lot(magazine);
-        if self.full.len() + 1 == self.room + lot {
+        // Never more (invariant 1).
+        if self.full.len() + 1 >= self.room + lot {
             let mut stock = depot.stock.lock();
             // The oldest ones, which this core's caches have least of.
             for mut full in self.full.drain(..lot - 1) {
