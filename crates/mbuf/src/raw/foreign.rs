@@ -475,9 +475,9 @@ pub fn is_of(pool: &Pool, packet: &Packet) -> bool {
     packet.segs().all(|seg| pool.shared().knows(seg.head()))
 }
 
-/// Whether a pool is audited now. Asks without a lock.
+/// Whether a pool is audited now, and not by samples. Asks without a lock if it is not audited at all.
 pub fn is_audited(pool: &Pool) -> bool {
-    pool.shared().inspector.auditor.is_on()
+    pool.shared().inspector.auditor.sees_all()
 }
 
 /// Whether so many bytes from an offset on are among those there are.

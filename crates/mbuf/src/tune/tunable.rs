@@ -186,7 +186,7 @@ static TABLE: [Info; Tunable::ALL.len()] = {
             "kern.ipc.mbuf.audit",
             "MBUF_AUDIT",
             Kind::OneIn,
-            "one in so many allocations is recorded: who asked for it, when, what happens to it; 0: none is",
+            "about one in so many allocations is recorded: who asked for it, when, what happens to it; 0: none is",
         ),
     ]
 };

@@ -41,8 +41,10 @@ impl Audit {
     /// About one allocation in `n` is recorded, without a pattern. All of them if `n` is zero.
     ///
     /// From 64 on these are samples for production: the pool keeps its caches, and looks only when a thread's is empty. So it is
-    /// about one in `n` of the mbufs, with or without a cluster, by which what a thread has in use grows; what is freed and
-    /// allocated again and again is not seen. Free buffers are not filled.
+    /// one in `n` to one in `2 n` of the mbufs, with or without a 2 KiB cluster, by which what a thread has in use grows; what
+    /// is freed and allocated again and again is not seen. More are recorded of larger buffers, of the first ones that a pool
+    /// makes, and where caches are shut: [locked](crate::PoolBuilder::locked) ones, and all while somebody waits or a limit is
+    /// lowered. Free buffers are not filled.
     pub const fn one_in(n: u32) -> Self {
         Audit { one_in: if n == 0 { 1 } else { n }, poison: true }
     }
@@ -157,6 +159,12 @@ impl Auditor {
     /// Relaxed: what it says is a matter of time; what it is about is behind the lock.
     pub(crate) fn is_on(&self) -> bool {
         self.on.load(Ordering::Relaxed)
+    }
+
+    /// Whether every buffer that comes and goes is looked at, and not samples alone.
+    #[cfg(feature = "ffi")]
+    pub(crate) fn sees_all(&self) -> bool {
+        self.is_on() && self.wanted().is_some_and(|audit| !audit.is_sparse())
     }
 
     pub(crate) fn asked(&self) -> Option<Audit> {
