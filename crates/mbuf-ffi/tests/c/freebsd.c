@@ -142,6 +142,12 @@ static void external(void)
 	MGET(m, M_NOWAIT, MT_DATA);
 	m_extadd(m, storage, sizeof(storage), free_by_args, &two, &one, M_RDONLY, EXT_MOD_TYPE);
 	CHECK((m->m_flags & M_RDONLY) && !M_WRITABLE(m) && M_TRAILINGSPACE(m) == 0 && M_LEADINGSPACE(m) == 0);
+	/* It stays so, whatever is assigned. */
+	storage[0] = 's';
+	m->m_len = 1;
+	m->m_flags = M_EXT;
+	m_copyback(m, 0, 1, "w");
+	CHECK(*mtod(m, char *) == 'w' && storage[0] == 's');
 	m_freem(m);
 	CHECK(frees == 2 && freed[0] == &two && freed[1] == &one);
 
@@ -505,9 +511,11 @@ static void beside(void)
 		m_tag_prepend(m, m_tag_get(tags[i], 0, M_NOWAIT));
 		CHECK(m_tag_find(m, tags[i], NULL) == m_tag_first(m));
 	}
-	/* One is persistent. */
+	/* Two are persistent, the later one first. */
 	m_tag_delete_nonpersistent(m);
-	CHECK(m_tag_first(m) == m_tag_find(m, PACKET_TAG_MACLABEL, NULL) && m_tag_next(m, m_tag_first(m)) == NULL);
+	CHECK(m_tag_first(m) == m_tag_find(m, PACKET_TAG_PF, NULL));
+	CHECK(m_tag_next(m, m_tag_first(m)) == m_tag_find(m, PACKET_TAG_MACLABEL, NULL));
+	CHECK(m_tag_next(m, m_tag_find(m, PACKET_TAG_MACLABEL, NULL)) == NULL);
 	m->m_pkthdr.PH_loc.sixtyfour[0] = 0x1122334455667788;
 	copy = m_copypacket(m, M_NOWAIT);
 	CHECK(copy->m_pkthdr.PH_loc.thirtytwo[0] == 0x55667788 || copy->m_pkthdr.PH_loc.thirtytwo[0] == 0x11223344);

@@ -84,7 +84,7 @@ impl Loose {
     /// What was wrong, and the memory.
     ///
     /// # Safety
-    /// The memory may be read and written until the callback is called.
+    /// The memory may be read, and unless `read_only` written, until the callback is called.
     #[allow(unsafe_code)]
     pub unsafe fn lend(&mut self, pool: &Pool, lent: Lent, read_only: bool) -> Result<(), (Error, Lent)> {
         let mut mbuf = match first(self) {
@@ -94,12 +94,9 @@ impl Loose {
         let done = match mbuf.refuses(&lent) {
             Some(fault) => Err((Error::Fault(fault), lent)),
             // SAFETY: by this function's contract.
-            None => unsafe { mbuf.lend(pool.shared(), lent) }
+            None => unsafe { mbuf.lend(pool.shared(), lent, read_only) }
                 .map_err(|refused| (Error::Op(refused.error), refused.input)),
         };
-        if done.is_ok() && read_only {
-            mbuf.edit().set_read_only();
-        }
         self.run.push_front(mbuf);
         done
     }

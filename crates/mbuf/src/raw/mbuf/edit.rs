@@ -268,12 +268,6 @@ impl<'a> Edit<'a> {
         self.head.mark();
     }
 
-    /// Says that the storage must not be written.
-    #[cfg(feature = "ffi")]
-    pub(crate) fn set_read_only(&mut self) {
-        self.flags.set(self.flags.get() | flag::READ_ONLY);
-    }
-
     /// Says that a record ends here, though there may be no bytes yet.
     #[cfg(feature = "ffi")]
     pub(crate) fn mark_end(&mut self) {

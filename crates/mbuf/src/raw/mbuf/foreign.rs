@@ -561,7 +561,7 @@ unsafe fn adopt(pool: &Shared, place: NonNull<RawMbuf>) -> Result<(), Settle> {
     // SAFETY: ours.
     let mut mbuf = ManuallyDrop::new(unsafe { Mbuf::from_raw(place) });
     // SAFETY: C lends the memory until the callback.
-    let lent = unsafe { mbuf.lend(pool, ManuallyDrop::into_inner(lent)) };
+    let lent = unsafe { mbuf.lend(pool, ManuallyDrop::into_inner(lent), raw.has(flag::READ_ONLY)) };
     if let Err(refused) = lent {
         core::mem::forget(refused.input);
         raw.flags.set(raw.flags.get() | flag::EXT | counted);
@@ -577,16 +577,17 @@ impl Mbuf {
     /// Attaches memory of C's, which it does not [refuse](RawMbuf::refuses), with an empty window at its start.
     ///
     /// # Safety
-    /// The memory may be read and written until the callback is called.
+    /// The memory may be read, and unless `read_only` written, until the callback is called.
     pub(crate) unsafe fn lend(
         &mut self,
         pool: &Shared,
         lent: Lent,
+        read_only: bool,
     ) -> Result<(), crate::error::Refused<Lent>> {
         use crate::error::{Refused, Resource};
         let ext = lent.ext();
         // Its owner may have let others have it, too.
-        let read_only = matches!(lent.release, Release::Counted(_));
+        let read_only = read_only || matches!(lent.release, Release::Counted(_));
         let record = match pool.external.get::<{ lane::EXTERNAL }>() {
             Ok(record) => record,
             Err(cause) => return Err(Refused::new(pool.dry(Resource::External, cause), lent)),
