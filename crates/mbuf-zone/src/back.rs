@@ -33,29 +33,36 @@ impl Drop for Bare<'_> {
     }
 }
 
-/// What is left to do when an object that its zone no longer counts is back in the keg, or one that it counts is in the
-/// depot. Runs the user's code.
+/// What is left to do when an object is back in the keg, or in the depot. Runs the user's code.
 pub(crate) struct Back {
     pub(crate) core: Arc<Core>,
-    /// The zone is closed: whether this was its last object.
-    pub(crate) closed: Option<bool>,
+    /// The object came back to a closed zone, which counts it as out until this is dropped: so whoever finds that it was
+    /// the last finds all of them in the keg.
+    pub(crate) counted: bool,
     pub(crate) watched: bool,
 }
 
 impl Drop for Back {
     fn drop(&mut self) {
-        if self.watched {
-            self.core.tell();
+        let Back { core, counted, watched } = self;
+        if *watched {
+            core.tell();
         }
-        let Some(last) = self.closed else { return };
-        if last {
-            self.core.keg().trim();
+        if !core.is_closed() {
+            return;
         }
-        self.core.let_go();
+        let last = *counted && core.uncount();
+        // One that does not count may have been on its way when the zone was closed.
+        if last || !*counted {
+            core.keg().trim();
+        }
+        if *counted {
+            core.let_go();
+        }
         if last {
             // SAFETY: the reference that the objects held together (invariant 1 of `Core`). We have our own, so this
             // is not the last one.
-            unsafe { Arc::decrement_strong_count(Arc::as_ptr(&self.core)) };
+            unsafe { Arc::decrement_strong_count(Arc::as_ptr(core)) };
         }
     }
 }
@@ -66,9 +73,7 @@ pub(crate) struct Later(Vec<Back>);
 
 impl Later {
     pub(crate) fn push(&mut self, back: Back) {
-        if back.watched || back.closed.is_some() {
-            self.0.push(back);
-        }
+        self.0.push(back);
     }
 }
 

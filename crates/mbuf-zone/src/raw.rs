@@ -263,7 +263,7 @@ impl RawZone {
         self.core.check()
     }
 
-    #[cfg(all(test, not(loom)))]
+    #[cfg(test)]
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.core
     }

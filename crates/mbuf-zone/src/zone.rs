@@ -238,7 +238,6 @@ impl Core {
         unsafe { cache.empty(&self.depot) };
     }
 
-    #[cfg_attr(any(loom, not(feature = "std")), expect(dead_code, reason = "asked by threads' lists alone"))]
     pub(crate) fn is_closed(&self) -> bool {
         self.caches.lock().closed
     }
@@ -344,7 +343,7 @@ impl Core {
         } else {
             stock.loose.push(object);
             if stock.watched > 0 {
-                later.push(Back { core: self.clone(), closed: None, watched: true });
+                later.push(Back { core: self.clone(), counted: false, watched: true });
             }
         }
     }
@@ -370,16 +369,25 @@ impl Core {
             stock.bare.push(slot);
             return;
         }
-        let _back = self.part(&mut stock);
+        let back = self.part(&mut stock);
         drop(stock);
         drop(Home(&self.keg, slot));
+        drop(back);
     }
 
-    /// An object no longer counts as out. There may be more to do once it is in the keg.
+    /// An object no longer counts as out, or, of a closed zone, will not when there is nothing left to do.
     fn part(self: &Arc<Self>, stock: &mut Stock) -> Back {
+        if !stock.closed {
+            stock.out -= 1;
+        }
+        Back { core: self.clone(), counted: stock.closed, watched: stock.watched > 0 }
+    }
+
+    /// An object of a closed zone no longer counts as out. Was it the last?
+    pub(crate) fn uncount(&self) -> bool {
+        let mut stock = self.depot.stock.lock();
         stock.out -= 1;
-        let closed = stock.closed.then_some(stock.out == 0);
-        Back { core: self.clone(), closed, watched: stock.watched > 0 }
+        stock.out == 0
     }
 
     /// Says that there may be something for those who wait.
@@ -566,14 +574,13 @@ impl Core {
             }
             stock.shrink();
             stock.closed = true;
-            free.later(Back { core: self.clone(), closed: None, watched: stock.watched > 0 });
+            free.later(Back { core: self.clone(), counted: false, watched: stock.watched > 0 });
             if stock.out > 0 {
                 self.retain(stock.out, true);
             }
         }
         // From here on nothing depends on what the hooks do.
         free.finish(moving);
-        self.keg.trim();
     }
 
     pub(crate) fn deny(&self) {

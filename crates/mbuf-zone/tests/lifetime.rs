@@ -5,7 +5,7 @@ mod common;
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, Weak, mpsc};
+use std::sync::{Arc, Barrier, Mutex, Weak, mpsc};
 use std::thread;
 
 use common::{Pages, raw_zone, steps};
@@ -213,6 +213,36 @@ fn objects_may_own_objects_of_their_own_zone_when_it_closes() {
     });
     watch.recv_timeout(std::time::Duration::from_secs(60)).expect("closing the zone waits for itself");
     thread.join().unwrap();
+    pages.assert_all_home();
+}
+
+/// The threads that used the zone still know it, so its pages do not go with it.
+#[test]
+fn the_last_slot_home_gives_back_the_pages_of_those_that_were_on_their_way() {
+    /// Taken apart slowly, if it says so.
+    struct Life(Arc<Barrier>);
+    impl Lifecycle<bool> for Life {
+        fn init(&self) -> Option<bool> {
+            Some(false)
+        }
+        fn fini(&self, slow: bool) {
+            if slow {
+                self.0.wait();
+                self.0.wait();
+            }
+        }
+    }
+    let (pages, barrier) = (Pages::default(), Arc::new(Barrier::new(2)));
+    let zone = ObjectZone::builder().pages(pages.clone()).objects(Life(barrier.clone()));
+    let (mut slow, quick) = (zone.get().unwrap(), zone.get().unwrap());
+    *slow = true;
+    drop(zone);
+    let freeing = thread::spawn(move || drop(slow));
+    barrier.wait();
+    drop(quick);
+    assert!(pages.bytes() > 0, "a slot is in use");
+    barrier.wait();
+    freeing.join().unwrap();
     pages.assert_all_home();
 }
 
