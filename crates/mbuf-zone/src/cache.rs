@@ -434,12 +434,13 @@ impl Cache {
         }
     }
 
-    /// The owner's slow pop: the loaded magazine is empty or shut. `Err`: neither the cache nor the depot has any;
-    /// the depot is still locked.
+    /// The owner's slow pop: the loaded magazine is empty or shut. With the object comes how many the owner has got
+    /// that need no slow pop, itself included: those of a magazine that is loaded now, or one. `Err`: neither the
+    /// cache nor the depot has any; the depot is still locked.
     ///
     /// # Safety
     /// The caller is the owner of this cache, and `depot` is its zone's.
-    pub(crate) unsafe fn refill<'a>(&self, depot: &'a Depot) -> Result<Object, Guard<'a, Stock>> {
+    pub(crate) unsafe fn refill<'a>(&self, depot: &'a Depot) -> Result<(Object, usize), Guard<'a, Stock>> {
         let mut side = self.side.lock();
         let side = &mut *side;
         let way = Self::way(side, depot);
@@ -460,18 +461,19 @@ impl Cache {
                 if self.filled() == 0 {
                     self.exchange(side);
                 }
-                let left = self.filled() - 1;
-                self.set_filled(left);
+                let loaded = self.filled();
+                self.set_filled(loaded - 1);
                 self.count_gets(1);
-                (*self.place(left)).read()
+                ((*self.place(loaded - 1)).read(), loaded)
             });
         }
         self.got(side.spare.pop()).ok_or_else(|| depot.stock.lock())
     }
 
-    fn got(&self, object: Option<Object>) -> Option<Object> {
+    /// An object that came by itself, if it did.
+    fn got(&self, object: Option<Object>) -> Option<(Object, usize)> {
         self.count_gets(usize::from(object.is_some()));
-        object
+        object.map(|object| (object, 1))
     }
 
     /// The owner's slow push: the loaded magazine is full or shut. `Err`: past this cache, with this object.
@@ -637,7 +639,8 @@ mod tests {
 
     fn get(cache: &Cache, depot: &Depot, n: usize) -> Vec<Object> {
         // SAFETY: as above.
-        (0..n).map(|_| unsafe { cache.pop().or_else(|| cache.refill(depot).ok()) }.unwrap()).collect()
+        let get = || unsafe { cache.pop().or_else(|| Some(cache.refill(depot).ok()?.0)) };
+        (0..n).map(|_| get().unwrap()).collect()
     }
 
     #[cfg_attr(mbuf_tsan, ignore = "caches that are locked have no stash")]

@@ -74,8 +74,8 @@ pub unsafe trait Hooks: Send + Sync {
     fn freed(&self) {}
 
     /// Whether an object may be handed out, asked before there is one. This and the next two are called only while the
-    /// zone is [observed](crate::raw::RawZone::observe) (of samples, only `taken` is), without locks, and do not panic. Objects that are to be parts of
-    /// others come and go unseen.
+    /// zone is [observed](crate::raw::RawZone::observe) (of samples, only `taken` is), without locks, and do not panic.
+    /// Objects that are to be parts of others come and go unseen.
     ///
     /// # Errors
     /// What the allocation fails with.
@@ -84,12 +84,13 @@ pub unsafe trait Hooks: Send + Sync {
         Ok(())
     }
 
-    /// An object is about to be handed out.
+    /// An object is about to be handed out, and stands for `many`: itself, and those behind it in a magazine, which are not
+    /// shown. One, where everything is observed.
     ///
     /// # Safety
     /// The object is one that `init` made, or that was put back, and nobody else's.
-    unsafe fn taken(&self, object: Object, site: Site) {
-        let _ = (object, site);
+    unsafe fn taken(&self, object: Object, site: Site, many: usize) {
+        let _ = (object, site, many);
     }
 
     /// An object comes back; it is in no list yet.
@@ -117,8 +118,8 @@ pub unsafe trait Hooks: Send + Sync {
 pub enum Observed {
     /// Nothing.
     Nothing,
-    /// Of the objects for which a thread found its magazines empty, one for each magazine that it gets, and one in as many
-    /// as those hold of what is had one by one. None of those that come back.
+    /// Each object for which a thread found its loaded magazine empty, with the number of those that it got with it. None of
+    /// those that come back.
     Samples,
     /// All of them. Meanwhile the zone works without caches.
     Everything,
@@ -156,8 +157,6 @@ pub(crate) struct Core {
     pub(crate) rescued: AtomicUsize,
     /// Objects handed out by caches that are gone, and without a cache.
     gets: AtomicUsize,
-    /// Objects that were, or could have been, handed out past the caches, while samples were shown.
-    passed: AtomicUsize,
     /// What the hooks see, as a number.
     pub(crate) observed: AtomicUsize,
     /// Caches never open: no barrier here, or the user asked for it.
@@ -190,7 +189,6 @@ impl Core {
             denied: AtomicUsize::new(0),
             rescued: AtomicUsize::new(0),
             gets: AtomicUsize::new(0),
-            passed: AtomicUsize::new(0),
             observed: AtomicUsize::new(0),
             locked: locked || !barriers_available(),
         }
@@ -255,7 +253,7 @@ impl Core {
         self.ask(site)?;
         // SAFETY: the owner by this function's contract.
         let (object, many) = match unsafe { cache.refill(&self.depot) } {
-            Ok(object) => (object, self.magazine),
+            Ok(found) => found,
             Err(stock) => (self.import(stock).inspect(|_| cache.count_gets(1))?, 1),
         };
         self.show_taken(object, many, site);
@@ -299,21 +297,16 @@ impl Core {
         }
     }
 
-    /// The object is about to be handed out, the first of so many that could be had at once.
+    /// The object is about to be handed out, the first of so many that were had at once.
     fn show_taken(&self, object: Object, many: usize, site: Option<Site>) {
         let Some(site) = site else { return };
-        let shown = match self.observed() {
-            Observed::Nothing => false,
-            Observed::Samples => {
-                let before = self.passed.fetch_add(many, Ordering::Relaxed);
-                before % self.magazine + many >= self.magazine
-            }
-            Observed::Everything => true,
+        let many = match self.observed() {
+            Observed::Nothing => return,
+            Observed::Samples => many,
+            Observed::Everything => 1,
         };
-        if shown {
-            // SAFETY: the object is about to be handed out, so nobody else's.
-            unsafe { self.hooks.taken(object, site) };
-        }
+        // SAFETY: the object is about to be handed out, so nobody else's.
+        unsafe { self.hooks.taken(object, site, many) };
     }
 
     /// The caller gives the object away, and has not put it anywhere yet.

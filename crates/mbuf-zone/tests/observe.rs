@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use common::{shape, steps};
@@ -18,8 +18,10 @@ struct Seen {
     /// Addresses of what is out, and the lines that asked for it.
     out: Mutex<BTreeMap<usize, u32>>,
     asked: Mutex<Vec<u32>>,
+    /// How many objects those stand for that were seen to come.
+    stands_for: AtomicUsize,
     refuses: AtomicBool,
-    /// The zone is switched while it is used: an object that was seen to come may go unseen.
+    /// Samples are seen, or the zone is switched while it is used: an object that was seen to come may go unseen.
     switched: AtomicBool,
 }
 
@@ -48,7 +50,8 @@ unsafe impl Hooks for Seeing {
         if self.0.refuses.load(Relaxed) { Err(Cause::Refused) } else { Ok(()) }
     }
 
-    unsafe fn taken(&self, object: Object, site: Site) {
+    unsafe fn taken(&self, object: Object, site: Site, many: usize) {
+        self.0.stands_for.fetch_add(many, Relaxed);
         let before = self.0.out.lock().unwrap().insert(address(object), site.line());
         assert!(before.is_none() || self.0.switched.load(Relaxed));
     }
@@ -59,8 +62,11 @@ unsafe impl Hooks for Seeing {
 }
 
 fn zone(limit: Option<usize>) -> (RawZone, Arc<Seen>) {
+    zone_with(Settings { limit, magazine: 4, ..Settings::default() })
+}
+
+fn zone_with(settings: Settings) -> (RawZone, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
-    let settings = Settings { limit, magazine: 4, ..Settings::default() };
     (RawZone::new(shape(), &settings, Box::new(Seeing(seen.clone()))), seen)
 }
 
@@ -115,6 +121,55 @@ fn hooks_see_what_comes_and_goes_while_a_zone_is_observed() {
     assert_eq!(zone.stats().in_use, 0);
     drop((local, zone));
     flush_thread();
+}
+
+#[test]
+fn samples_stand_for_what_was_got_with_them_and_for_nothing_else() {
+    for (magazine, locked) in [(1, false), (16, false), (100, false), (16, true)] {
+        let locked = locked || cfg!(mbuf_tsan);
+        let (zone, seen) = zone_with(Settings { magazine, locked, ..Settings::default() });
+        seen.switched.store(true, Relaxed);
+        zone.observe(Observed::Samples);
+        let stand_for = || seen.stands_for.swap(0, Relaxed);
+        let grew = |n: usize, shown: usize| assert!((n..n + magazine).contains(&shown), "{shown} for {n}");
+        // From the keg, then from the depot, where a thread that ended left its cache.
+        for _ in 0..2 {
+            std::thread::scope(|s| {
+                s.spawn(|| {
+                    let held: Vec<_> = (0..333).map(|_| zone.get::<0>().unwrap()).collect();
+                    grew(333, stand_for());
+                    put_all(held);
+                    assert_eq!(stand_for(), 0, "nothing came");
+                    // Back and forth, where the cache has some and has room for more.
+                    let some: Vec<_> = (0..magazine / 2).map(|_| zone.get::<0>().unwrap()).collect();
+                    stand_for();
+                    put_all(some);
+                    (0..10).for_each(|_| put_all([zone.get::<0>().unwrap()]));
+                    assert_eq!(stand_for(), if locked { 10 } else { 0 });
+                    flush_thread();
+                })
+                .join()
+                .unwrap()
+            });
+        }
+        let mut local = zone.local();
+        let held: Vec<_> = (0..333).map(|_| local.get().unwrap()).collect();
+        grew(333, stand_for());
+        // The caches are shut: each for itself.
+        zone.watch();
+        let more: Vec<_> = (0..50).map(|_| zone.get::<0>().unwrap()).collect();
+        assert_eq!(stand_for(), 50);
+        zone.unwatch();
+        // Everything: each for itself, whatever is in the depot.
+        zone.observe(Observed::Everything);
+        put_all(held.into_iter().chain(more));
+        put_all([zone.get::<0>().unwrap(), zone.get::<0>().unwrap()]);
+        assert_eq!(stand_for(), 2);
+        drop(local);
+        assert_eq!(zone.stats().in_use, 0);
+        drop(zone);
+        flush_thread();
+    }
 }
 
 #[test]

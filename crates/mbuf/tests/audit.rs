@@ -258,8 +258,8 @@ fn an_audit_begins_and_ends_while_buffers_are_in_use() {
     drop((during, mirror));
     assert_eq!(live(&pool), []);
     assert_eq!(pool.sysctl().read("kern.ipc.mbuf.audit").unwrap().to_string(), "1");
-    pool.sysctl().set("kern.ipc.mbuf.audit", "64").unwrap();
-    assert_eq!(pool.audit(), Some(Audit::one_in(64)));
+    pool.sysctl().set("kern.ipc.mbuf.audit", "128").unwrap();
+    assert_eq!(pool.audit(), Some(Audit::one_in(128)));
     pool.sysctl().set("kern.ipc.mbuf.audit", "0").unwrap();
     assert_eq!(pool.audit(), None);
     drop(after);
@@ -301,7 +301,7 @@ fn a_sample_is_about_as_large_as_asked_for() {
 #[cfg_attr(mbuf_tsan, ignore = "what goes through caches that are locked is looked at each time")]
 #[test]
 fn what_comes_and_goes_is_no_sample() {
-    let pool = Pool::builder().audit(Audit::one_in(64)).build().unwrap();
+    let pool = Pool::builder().audit(Audit::one_in(128)).build().unwrap();
     // The serial number of the last of many, which are held at once: some of them are recorded.
     let next = |pool: &Pool| {
         let held: Vec<_> = (0..scaled(1280, 640)).map(|_| Packet::with_cluster(pool).unwrap()).collect();
@@ -319,15 +319,40 @@ fn what_comes_and_goes_is_no_sample() {
     assert_empty(&pool);
 }
 
+/// Whatever the buffers are, and however they are cached.
+#[cfg_attr(miri, ignore = "statistics of many")]
+#[test]
+fn samples_for_production_are_one_in_n() {
+    let most = 8192;
+    let check = |n: u32, locked: bool, what: &str, allocate: &dyn Fn(&Pool) -> Packet| {
+        let pool = Pool::builder().audit(Audit::one_in(n)).locked(locked).build().unwrap();
+        let all: Vec<_> = (0..most).map(|_| allocate(&pool)).collect();
+        let (recorded, expected) = (live(&pool).len(), most / n as usize);
+        // Three deviations of what chance may do.
+        let off = 3 * expected.isqrt();
+        assert!(
+            recorded.abs_diff(expected) <= off,
+            "{recorded} of {most} {what}, one in {n}, locked: {locked}"
+        );
+        drop(all);
+        assert_eq!(live(&pool), []);
+        assert_empty(&pool);
+    };
+    for (n, locked) in [(128, false), (300, false), (128, true)] {
+        check(n, locked, "mbufs", &|pool| Packet::new(pool).unwrap());
+        for class in Class::ALL {
+            check(n, locked, "pairs", &|pool| Packet::with_class(pool, class).unwrap());
+        }
+    }
+}
+
 #[test]
 fn samples_for_production_are_of_what_grows_and_end_when_it_is_freed() {
-    let pool = Pool::builder().audit(Audit::one_in(64)).build().unwrap();
-    let n = scaled(6400, 640);
+    let pool = Pool::builder().audit(Audit::one_in(128)).build().unwrap();
+    let n = scaled(6400, 1280);
     let mut all: Vec<_> = (0..n).map(|_| Packet::with_cluster(&pool).unwrap()).collect();
     let line = line!() - 1;
     let report = pool.audit_report();
-    // One in 64 to one in 128.
-    assert!((n / 128..=n / 50).contains(&report.live.len()), "{} of {n}", report.live.len());
     assert!(report.live.iter().all(|live| live.site.line() == line));
     // On another thread, shared, split, and by way of a queue: each record ends with its mbuf.
     let half = all.split_off(n / 2);
@@ -339,7 +364,7 @@ fn samples_for_production_are_of_what_grows_and_end_when_it_is_freed() {
         drop(copy);
         packet.write_at(0, &[2]).unwrap();
     }
-    assert!(live(&pool).len() >= n / 256);
+    assert!(!live(&pool).is_empty());
     drop(all);
     assert_eq!(live(&pool), []);
     assert_empty(&pool);
@@ -350,12 +375,12 @@ fn who_changes_from_everything_to_samples_and_back_is_told_of_no_leaks() {
     let pool = Pool::builder().audit(Audit::every()).build().unwrap();
     let take = || -> Vec<_> { (0..200).map(|_| Packet::from_slice(&pool, &[1; 3000]).unwrap()).collect() };
     let first = take();
-    pool.set_audit(Some(Audit::one_in(64)));
+    pool.set_audit(Some(Audit::one_in(128)));
     let second = take();
     pool.set_audit(Some(Audit::every()));
     let third = take();
     drop(second);
-    pool.set_audit(Some(Audit::one_in(64)));
+    pool.set_audit(Some(Audit::one_in(128)));
     drop((first, third));
     assert_eq!(live(&pool), []);
     pool.set_audit(Some(Audit::every()));
@@ -574,7 +599,7 @@ fn threads_and_switches_lose_nothing_and_find_nothing() {
         }
         for i in 0..scaled(200, 6) {
             pool.set_audit(
-                [None, Some(Audit::every()), Some(Audit::one_in(5)), Some(Audit::one_in(64))][i % 4],
+                [None, Some(Audit::every()), Some(Audit::one_in(5)), Some(Audit::one_in(128))][i % 4],
             );
             if i % 7 == 0 {
                 pool.trim();

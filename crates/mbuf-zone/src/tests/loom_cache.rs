@@ -54,7 +54,7 @@ impl Model {
 
     fn get(&self) -> Option<Object> {
         // SAFETY: the callers are the owner, one after the other.
-        unsafe { self.cache.pop().or_else(|| self.cache.refill(&self.depot).ok()) }
+        unsafe { self.cache.pop().or_else(|| Some(self.cache.refill(&self.depot).ok()?.0)) }
     }
 
     fn put(&self, object: Object) {
@@ -208,7 +208,7 @@ fn magazines_go_through_the_depot_between_two_owners() {
         let mut taken = Vec::new();
         for _ in 0..2 {
             // SAFETY: this thread owns the other cache.
-            taken.extend(unsafe { other.pop().or_else(|| other.refill(&model.depot).ok()) });
+            taken.extend(unsafe { other.pop().or_else(|| Some(other.refill(&model.depot).ok()?.0)) });
         }
         while let Some(object) = taken.pop() {
             // SAFETY: as above; objects are given away.

@@ -38,7 +38,7 @@ impl Armed {
         match self.fault.when {
             When::Nth(n) => seen == n as usize,
             When::After(n) => seen >= n as usize,
-            When::OneIn { n, seed } => chance::strikes(seen, seed, n),
+            When::OneIn { n, seed } => chance::strikes(seen, seed, 1, n),
         }
     }
 }

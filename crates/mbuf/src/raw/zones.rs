@@ -204,11 +204,11 @@ unsafe impl Hooks for PoolHooks {
         }
     }
 
-    unsafe fn taken(&self, object: Object, site: Site) {
+    unsafe fn taken(&self, object: Object, site: Site, many: usize) {
         let (buffer, address) = (self.1.buffer(), object.as_ptr::<u8>().as_ptr().addr());
         // SAFETY: free, and nobody else's until this returns.
         let plots = unsafe { self.plots(object) };
-        let record = self.2.auditor.taken(buffer, address, site, plots).unwrap_or(0);
+        let record = self.2.auditor.taken(buffer, address, site, many, plots).unwrap_or(0);
         if self.1.is_mbuf() {
             // SAFETY: as above.
             unsafe { RawMbuf::set_track(object.as_ptr(), record) };
@@ -250,9 +250,12 @@ unsafe impl Hooks for PoolHooks {
     }
 }
 
+/// Objects per magazine at most.
+pub(crate) const LARGEST_MAGAZINE: usize = 128;
+
 /// Objects per magazine: about 256 KiB of buffers, within reason.
 fn magazine(bytes: usize) -> usize {
-    (256 * 1024 / bytes).clamp(4, 128)
+    (256 * 1024 / bytes).clamp(4, LARGEST_MAGAZINE)
 }
 
 impl Shared {

@@ -186,7 +186,7 @@ static TABLE: [Info; Tunable::ALL.len()] = {
             "kern.ipc.mbuf.audit",
             "MBUF_AUDIT",
             Kind::OneIn,
-            "about one in so many allocations is recorded: who asked for it, when, what happens to it; 0: none is",
+            "about one in so many allocations is recorded, from 128 on of those that add up: who, when, what happens; 0: none is",
         ),
     ]
 };

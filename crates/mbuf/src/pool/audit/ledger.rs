@@ -30,7 +30,7 @@ pub(super) struct Ledger {
     more: usize,
     /// Findings that were told.
     told: usize,
-    /// Allocations, recorded or not.
+    /// Allocations that were shown, recorded or not.
     asked: usize,
     serial: u64,
 }
@@ -94,6 +94,7 @@ impl Ledger {
         what: Buffer,
         address: usize,
         site: Site,
+        many: usize,
         plots: Plots<'_>,
     ) -> Option<u32> {
         let mut history = History::default();
@@ -106,7 +107,7 @@ impl Ledger {
         }
         self.asked = self.asked.wrapping_add(1);
         let sparse = self.audit.is_sparse();
-        if !strikes(self.asked, 0, self.audit.share()) || sparse && !what.is_mbuf() {
+        if !strikes(self.asked, 0, many, self.audit.frequency()) || sparse && !what.is_mbuf() {
             return None;
         }
         self.serial += 1;

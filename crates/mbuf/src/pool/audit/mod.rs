@@ -22,6 +22,7 @@ pub use self::report::{AuditReport, Buffer, Damage, Finding, History, LifeEvent,
 pub use self::scope::LeakScope;
 use super::hooks::survives;
 use super::{Pool, PoolBuilder, Shared};
+use crate::raw::zones::LARGEST_MAGAZINE;
 use crate::raw::{Plot, Plots};
 use ledger::Ledger;
 
@@ -40,26 +41,18 @@ impl Audit {
 
     /// About one allocation in `n` is recorded, without a pattern. All of them if `n` is zero.
     ///
-    /// From 64 on these are samples for production: the pool keeps its caches, and looks only when a thread's is empty. So it is
-    /// one in `n` to one in `2 n` of the mbufs, with or without a 2 KiB cluster, by which what a thread has in use grows; what
-    /// is freed and allocated again and again is not seen. More are recorded of larger buffers, of the first ones that a pool
-    /// makes, and where caches are shut: [locked](crate::PoolBuilder::locked) ones, and all while somebody waits or a limit is
-    /// lowered. Free buffers are not filled.
+    /// From 128 on these are samples for production: the pool keeps its caches, and looks only when a thread's is empty. What
+    /// is allocated then is recorded for all that the thread gets with it, up to 128 mbufs: with a probability that makes it
+    /// one in `n` of the mbufs, with or without a cluster, by which what a thread has in use grows. What is freed and allocated
+    /// again and again is not seen, but where caches are shut: [locked](crate::PoolBuilder::locked) ones, and all while
+    /// somebody waits or a limit is lowered; there it is one in `n` of all mbufs. Free buffers are not filled.
     pub const fn one_in(n: u32) -> Self {
         Audit { one_in: if n == 0 { 1 } else { n }, poison: true }
     }
 
-    /// Allocations of which one finds the cache empty, about: how many a sample is of at least.
-    const SPARSE: u32 = 64;
-
-    /// Whether only what goes past the caches is looked at.
+    /// Whether it is enough to look at what goes past the caches.
     pub(super) const fn is_sparse(self) -> bool {
-        self.one_in >= Self::SPARSE
-    }
-
-    /// One in so many of those that are looked at is recorded.
-    const fn share(self) -> u32 {
-        if self.is_sparse() { self.one_in / Self::SPARSE } else { self.one_in }
+        self.one_in as usize >= LARGEST_MAGAZINE
     }
 
     /// Whether what comes back is filled.
@@ -203,9 +196,16 @@ impl Auditor {
         }
     }
 
-    /// A buffer is about to be handed out. The number of its record, if it gets one.
-    pub(crate) fn taken(&self, what: Buffer, address: usize, site: Site, plots: Plots<'_>) -> Option<u32> {
-        self.with(|ledger| ledger.taken(what, address, site, plots))?
+    /// A buffer is about to be handed out, and stands for `many`. The number of its record, if it gets one.
+    pub(crate) fn taken(
+        &self,
+        what: Buffer,
+        address: usize,
+        site: Site,
+        many: usize,
+        plots: Plots<'_>,
+    ) -> Option<u32> {
+        self.with(|ledger| ledger.taken(what, address, site, many, plots))?
     }
 
     /// A buffer came back.
@@ -285,7 +285,7 @@ impl Pool {
     ///
     /// # Cost
     /// None while it is off, and none afterwards. While it is on the pool works without caches, through one lock, unless it is
-    /// a sample of one in 64 or fewer ([`Audit::one_in`]); `docs/debugging.md` has figures.
+    /// a sample of one in 128 or fewer ([`Audit::one_in`]); `docs/debugging.md` has figures.
     /// # BSD
     /// DragonFly's `MBUF_DEBUG`, but at run time; the trash constructors of FreeBSD's zones.
     #[doc(alias = "MBUF_DEBUG")]
