@@ -1,6 +1,7 @@
 //! The audit: who has which buffer, what was left, and what was written that nobody has.
 
 use std::panic::Location;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -387,6 +388,103 @@ fn who_changes_from_everything_to_samples_and_back_is_told_of_no_leaks() {
     drop((take(), take()));
     assert_eq!((live(&pool).len(), pool.audit_report().findings.len()), (0, 0));
     assert_empty(&pool);
+}
+
+#[test]
+fn who_changes_while_threads_work_is_told_of_no_leaks() {
+    let pool = Pool::new();
+    let (every, samples) = (Some(Audit::every()), Some(Audit::one_in(128)));
+    for (before, after) in [(None, every), (samples, every), (every, samples), (every, None)] {
+        for _ in 0..scaled(100, 2) {
+            pool.set_audit(before);
+            let (working, done) = (AtomicBool::new(false), AtomicBool::new(false));
+            std::thread::scope(|s| {
+                for _ in 0..2 {
+                    s.spawn(|| {
+                        while !done.load(Relaxed) {
+                            let packet = Packet::with_cluster(&pool).unwrap();
+                            drop((packet.share(), packet.duplicate(), Packet::from_owner(&pool, [1; 10])));
+                            working.store(true, Relaxed);
+                        }
+                    });
+                }
+                while !working.load(Relaxed) {
+                    std::thread::yield_now();
+                }
+                pool.set_audit(after);
+                done.store(true, Relaxed);
+            });
+            assert_eq!(live(&pool), [], "from {before:?} to {after:?}");
+        }
+    }
+    assert_empty(&pool);
+}
+
+/// To have a zone wait in the middle takes a page source, and that takes unsafe code.
+#[allow(unsafe_code)]
+mod gate {
+    use std::alloc::Layout;
+    use std::ptr::NonNull;
+
+    use mbuf::{Heap, PageSource};
+
+    use super::*;
+
+    /// The heap, which gives 2 KiB clusters only when it is open.
+    #[derive(Debug, Default)]
+    struct Gate {
+        reached: AtomicBool,
+        open: AtomicBool,
+    }
+
+    #[derive(Debug)]
+    struct Gated(Arc<Gate>);
+
+    fn wait_until(what: impl Fn() -> bool) {
+        while !what() {
+            std::thread::yield_now();
+        }
+    }
+
+    // SAFETY: the heap is one.
+    unsafe impl PageSource for Gated {
+        fn acquire(&self, layout: Layout) -> Option<NonNull<u8>> {
+            if layout.align() == Class::Cluster.size() {
+                self.0.reached.store(true, Relaxed);
+                wait_until(|| self.0.open.load(Relaxed));
+            }
+            Heap.acquire(layout)
+        }
+
+        unsafe fn release(&self, run: NonNull<u8>, layout: Layout) {
+            // SAFETY: by the contract of this function.
+            unsafe { Heap.release(run, layout) };
+        }
+    }
+
+    #[test]
+    fn an_audit_of_everything_begins_when_all_is_shown() {
+        let gate = Arc::new(Gate::default());
+        let samples = Audit::one_in(128);
+        let pool = Pool::builder().pages(Gated(gate.clone())).audit(samples).build().unwrap();
+        let external = || Packet::from_owner(&pool, [1; 10]).unwrap();
+        std::thread::scope(|s| {
+            s.spawn(|| drop(Packet::with_cluster(&pool).unwrap()));
+            wait_until(|| gate.reached.load(Relaxed));
+            // The zone of 2 KiB clusters is locked.
+            s.spawn(|| pool.set_audit(Some(Audit::every())));
+            wait_until(|| pool.audit() != Some(samples));
+            std::thread::sleep(Duration::from_millis(50));
+            // The zone of its record does not know yet that it is to show what comes back.
+            drop(external());
+            gate.open.store(true, Relaxed);
+        });
+        assert_eq!(live(&pool), []);
+        let packet = external();
+        assert!(live(&pool).iter().any(|(what, _)| *what == Buffer::External));
+        drop(packet);
+        assert_empty(&pool);
+    }
 }
 
 /// A pool whose audit writes down what it tells.

@@ -4,8 +4,8 @@ use alloc::sync::Arc;
 
 use mbuf_zone::raw::Observed;
 
-use super::Faults;
 use super::audit::{Auditor, Tell};
+use super::{Audit, Faults};
 
 /// See the module. The hooks of the zones have it, and it has nothing of the zones.
 pub(crate) struct Inspector {
@@ -25,9 +25,9 @@ impl Inspector {
         Inspector { faults: self.faults.again(), auditor: self.auditor.again(), guard: self.guard }
     }
 
-    /// What anybody wants to see of what comes and goes.
-    pub(crate) fn looks(&self) -> Observed {
-        match self.auditor.wanted() {
+    /// What anybody wants to see of what comes and goes, if that is the audit that is wanted.
+    pub(crate) fn looks(&self, audit: Option<Audit>) -> Observed {
+        match audit {
             _ if self.faults.watch_allocations() => Observed::Everything,
             None => Observed::Nothing,
             Some(audit) if audit.is_sparse() => Observed::Samples,

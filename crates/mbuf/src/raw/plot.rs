@@ -53,7 +53,7 @@ pub(crate) struct Plots<'a> {
 }
 
 impl Plots<'_> {
-    pub(super) const NONE: Self = Plots { mbuf: None, storage: None, guard: 0, _of: PhantomData };
+    pub(crate) const NONE: Self = Plots { mbuf: None, storage: None, guard: 0, _of: PhantomData };
 
     /// Those of a free mbuf that rests without storage.
     ///

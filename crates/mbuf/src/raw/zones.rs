@@ -25,7 +25,7 @@ use core::ops::Range;
 use core::ptr::NonNull;
 
 use mbuf_zone::PageSource;
-use mbuf_zone::raw::{Cause, Head, Hooks, Local, Mutex, Object, RawZone, Settings, Shape, Site};
+use mbuf_zone::raw::{Cause, Head, Hooks, Local, Mutex, Object, Observed, RawZone, Settings, Shape, Site};
 
 use super::mbuf::{self, Hold, Mbuf, RawMbuf};
 use super::plot::{self, GUARD, Plots};
@@ -208,10 +208,10 @@ unsafe impl Hooks for PoolHooks {
         let (buffer, address) = (self.1.buffer(), object.as_ptr::<u8>().as_ptr().addr());
         // SAFETY: free, and nobody else's until this returns.
         let plots = unsafe { self.plots(object) };
-        let record = self.2.auditor.taken(buffer, address, site, many, plots).unwrap_or(0);
+        let recorded = self.2.auditor.taken(buffer, address, site, many, plots);
         if self.1.is_mbuf() {
             // SAFETY: as above.
-            unsafe { RawMbuf::set_track(object.as_ptr(), record) };
+            unsafe { RawMbuf::set_track(object.as_ptr(), recorded) };
         }
     }
 
@@ -222,7 +222,7 @@ unsafe impl Hooks for PoolHooks {
         self.2.auditor.returned(address, plots);
         if self.1.is_mbuf() {
             // SAFETY: as above.
-            unsafe { RawMbuf::set_track(object.as_ptr(), 0) };
+            unsafe { RawMbuf::set_track(object.as_ptr(), false) };
         }
     }
 
@@ -372,8 +372,19 @@ impl Shared {
     /// Has the zones show what comes and goes, if anybody wants to see it.
     pub(crate) fn observe(&self) {
         let _one = self.observing.lock();
-        let what = self.inspector.looks();
-        self.zones().for_each(|zone| zone.observe(what));
+        let auditor = &self.inspector.auditor;
+        let wanted = auditor.wanted();
+        let what = self.inspector.looks(wanted);
+        // An audit of everything is told of all that comes back: it ends before the zones show less, and begins when they
+        // show it.
+        let show = || self.zones().for_each(|zone| zone.observe(what));
+        if what == Observed::Everything {
+            show();
+            auditor.settle(wanted);
+        } else {
+            auditor.settle(wanted);
+            show();
+        }
     }
 
     pub(crate) fn trim(&self) -> usize {

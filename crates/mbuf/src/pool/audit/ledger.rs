@@ -14,8 +14,6 @@ use crate::raw::{Hidden, Plot, Plots};
 
 /// What fills buffers that are free.
 const POISON: u8 = 0xde;
-/// In the number of a record: it is no sample.
-const WHOLE: u32 = 1 << 31;
 /// Findings that are kept.
 const MOST: usize = 64;
 
@@ -44,6 +42,8 @@ struct Record {
     owner: Option<&'static str>,
     id: u32,
     history: History,
+    /// It is an mbuf's that is about to be free: who sees it come back takes the record away.
+    over: bool,
 }
 
 struct Grave {
@@ -75,7 +75,7 @@ impl Ledger {
         if audit.is_sparse() {
             // What of these is handed out or comes back goes unseen from here on.
             self.graves.clear();
-            self.live.retain(|_, record| record.what.is_mbuf());
+            self.live.retain(|_, record| record.what.is_mbuf() && !record.over);
         }
     }
 
@@ -89,6 +89,7 @@ impl Ledger {
         self.findings[told..].to_vec()
     }
 
+    /// Returns whether it has a record.
     pub(super) fn taken(
         &mut self,
         what: Buffer,
@@ -96,7 +97,7 @@ impl Ledger {
         site: Site,
         many: usize,
         plots: Plots<'_>,
-    ) -> Option<u32> {
+    ) -> bool {
         let mut history = History::default();
         for mut plot in plots {
             // The mbuf's is the one that counts; it comes first.
@@ -106,9 +107,9 @@ impl Ledger {
             }
         }
         self.asked = self.asked.wrapping_add(1);
-        let sparse = self.audit.is_sparse();
-        if !strikes(self.asked, 0, many, self.audit.frequency()) || sparse && !what.is_mbuf() {
-            return None;
+        let seen_off = what.is_mbuf() || !self.audit.is_sparse();
+        if !seen_off || !strikes(self.asked, 0, many, self.audit.frequency()) {
+            return false;
         }
         self.serial += 1;
         history.push(LifeEvent::Allocated);
@@ -121,16 +122,18 @@ impl Ledger {
             owner: None,
             id: 0,
             history,
+            over: false,
         };
         self.live.insert(address, record);
-        // Never zero, which is none.
-        Some(if sparse { (self.serial as u32 & !WHOLE).max(1) } else { self.serial as u32 | WHOLE })
+        true
     }
 
-    /// Ends the record of an mbuf, if nobody will see that it comes back.
-    pub(super) fn freed(&mut self, address: usize, record: u32) {
-        if record & WHOLE == 0 || self.audit.is_sparse() {
+    /// Ends the record of an mbuf. If it will be seen to come back there is more to do, with what the record says.
+    pub(super) fn freed(&mut self, address: usize) {
+        if self.audit.is_sparse() {
             self.live.remove(&address);
+        } else if let Some(record) = self.live.get_mut(&address) {
+            record.over = true;
         }
     }
 
@@ -217,7 +220,7 @@ impl Ledger {
         report.audit = Some(self.audit);
         report.findings = self.findings.clone();
         report.more_findings = self.more;
-        let live = self.live.values().filter(|record| record.serial >= from);
+        let live = self.live.values().filter(|record| record.serial >= from && !record.over);
         report.live = live
             .map(|record| LiveBuffer {
                 serial: record.serial,
@@ -287,5 +290,33 @@ impl Moment {
 
     fn since(&self, _: &Moment) -> Option<core::time::Duration> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::panic::Location;
+
+    /// The zones show samples for a moment more, or already: an mbuf that was recorded is freed, and nobody sees it come
+    /// back.
+    #[test]
+    fn a_switch_while_an_mbuf_is_freed_leaves_no_leak() {
+        let (every, samples) = (Audit::every(), Audit::one_in(1000));
+        for (taken, freed, after) in [
+            (every, every, samples),
+            (every, every, every),
+            (every, samples, every),
+            (samples, every, samples),
+        ] {
+            let mut ledger = Ledger::new(taken);
+            assert!(ledger.taken(Buffer::Mbuf, 256, Location::caller(), 1000, Plots::NONE));
+            ledger.change(freed);
+            ledger.freed(256);
+            ledger.change(after);
+            let mut report = AuditReport::default();
+            ledger.report(&mut report, 0);
+            assert_eq!(report.live.len(), 0, "{taken:?}, {freed:?}, {after:?}");
+        }
     }
 }

@@ -129,14 +129,6 @@ impl State {
             asked => asked,
         }
     }
-
-    fn settle(&mut self) {
-        match (self.wanted(), &mut self.ledger) {
-            (None, ledger) => *ledger = None,
-            (Some(audit), Some(ledger)) => ledger.change(audit),
-            (Some(audit), ledger) => *ledger = Some(Ledger::new(audit)),
-        }
-    }
 }
 
 impl Auditor {
@@ -157,7 +149,7 @@ impl Auditor {
     /// Whether every buffer that comes and goes is looked at, and not samples alone.
     #[cfg(feature = "ffi")]
     pub(crate) fn sees_all(&self) -> bool {
-        self.is_on() && self.wanted().is_some_and(|audit| !audit.is_sparse())
+        self.is_on() && self.state.lock().ledger.as_ref().is_some_and(|ledger| !ledger.audit.is_sparse())
     }
 
     pub(crate) fn asked(&self) -> Option<Audit> {
@@ -165,15 +157,19 @@ impl Auditor {
     }
 
     /// What is to be done.
-    pub(super) fn wanted(&self) -> Option<Audit> {
+    pub(crate) fn wanted(&self) -> Option<Audit> {
         self.state.lock().wanted()
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    /// Does what is wanted, from here on.
+    pub(crate) fn settle(&self, wanted: Option<Audit>) {
         let mut state = self.state.lock();
-        change(&mut state);
-        state.settle();
-        self.on.store(state.ledger.is_some(), Ordering::Relaxed);
+        match (wanted, &mut state.ledger) {
+            (None, ledger) => *ledger = None,
+            (Some(audit), Some(ledger)) => ledger.change(audit),
+            (Some(audit), ledger) => *ledger = Some(Ledger::new(audit)),
+        }
+        self.on.store(wanted.is_some(), Ordering::Relaxed);
     }
 
     /// With the ledger, if the audit is on; then, without the lock, tells what was found.
@@ -196,7 +192,7 @@ impl Auditor {
         }
     }
 
-    /// A buffer is about to be handed out, and stands for `many`. The number of its record, if it gets one.
+    /// A buffer is about to be handed out, and stands for `many`. Whether it gets a record.
     pub(crate) fn taken(
         &self,
         what: Buffer,
@@ -204,8 +200,8 @@ impl Auditor {
         site: Site,
         many: usize,
         plots: Plots<'_>,
-    ) -> Option<u32> {
-        self.with(|ledger| ledger.taken(what, address, site, many, plots))?
+    ) -> bool {
+        self.with(|ledger| ledger.taken(what, address, site, many, plots)).unwrap_or(false)
     }
 
     /// A buffer came back.
@@ -213,9 +209,9 @@ impl Auditor {
         self.with(|ledger| ledger.returned(address, plots));
     }
 
-    /// An mbuf with that record is about to be freed, perhaps into a cache that nobody looks at.
-    pub(crate) fn freed(&self, address: usize, record: u32) {
-        self.with(|ledger| ledger.freed(address, record));
+    /// An mbuf with a record is about to be freed, perhaps into a cache that nobody looks at.
+    pub(crate) fn freed(&self, address: usize) {
+        self.with(|ledger| ledger.freed(address));
     }
 
     /// The memory of a free buffer leaves the pool's zone. Called with locks held: what is found is told later.
@@ -255,7 +251,7 @@ impl Shared {
     }
 
     fn change_audit(&self, change: impl FnOnce(&mut State)) {
-        self.inspector.auditor.change(change);
+        change(&mut self.inspector.auditor.state.lock());
         self.observe();
     }
 

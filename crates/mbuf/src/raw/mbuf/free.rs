@@ -217,7 +217,7 @@ impl Drop for Bare {
 /// # Safety
 /// The mbuf is one of the mbuf zone, at rest but for its window, and given away.
 #[inline]
-pub(super) unsafe fn put_plain(object: Object) {
+unsafe fn put_plain(object: Object) {
     // SAFETY: by this function's contract.
     unsafe { storage::put_in::<{ lane::MBUF }>(object) };
 }

@@ -366,16 +366,16 @@ impl RawMbuf {
         }
     }
 
-    /// Writes the number of its record on an mbuf that is about to be handed out; zero for none. One that has a record is
+    /// Says of an mbuf that is about to be handed out, or came back, whether the audit has a record of it. One that has is
     /// marked, so that it is not freed by the short way.
     ///
     /// # Safety
     /// The mbuf is nobody else's.
-    pub(super) unsafe fn set_track(mbuf: ptr::NonNull<Self>, record: u32) {
+    pub(super) unsafe fn set_track(mbuf: ptr::NonNull<Self>, recorded: bool) {
         // SAFETY: ours by this function's contract.
         let raw = unsafe { mbuf.as_ref() };
-        raw.track.set(record);
-        if record != 0 {
+        raw.track.set(recorded.into());
+        if recorded {
             raw.head.mark();
         }
     }
@@ -383,7 +383,8 @@ impl RawMbuf {
     /// Tells the audit that the mbuf, which has a record, is about to be freed.
     #[cold]
     fn end_record(&self) {
-        self.shared().inspector.auditor.freed(self.address(), self.track.replace(0));
+        self.track.set(0);
+        self.shared().inspector.auditor.freed(self.address());
     }
 
     /// Tells the audit what happens, if the mbuf has a record.

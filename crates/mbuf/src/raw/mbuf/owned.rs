@@ -7,7 +7,7 @@ use core::ptr::{self, NonNull};
 
 use mbuf_zone::raw::Object;
 
-use super::free::{Released, free_unlinked, put_plain};
+use super::free::{Released, free_unlinked};
 use super::{Edit, Hold, PacketHeader, RawMbuf, TYPE_DATA, flag, kind_bits};
 use crate::config::{Class, HEADER_OFFSET, MHLEN, MLEN, MSIZE, PLAIN_OFFSET};
 use crate::error::OpError;
@@ -196,8 +196,8 @@ impl Mbuf {
             return unsafe { Self::plain(object, header, 0) }.copy_of(from, part);
         }
         if !from.acquire() {
-            // SAFETY: an object of the mbuf zone that was not used.
-            unsafe { put_plain(object) };
+            // SAFETY: by this function's contract.
+            drop(unsafe { Self::plain(object, header, 0) });
             return Err(OpError::TooManySharers);
         }
         from.head.mark();
