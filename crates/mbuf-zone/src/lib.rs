@@ -26,8 +26,8 @@
 //!
 //! # Layers, bottom-up
 //!
-//! `sync` → `page` → `head` → `keg` → `depot` → `cache` → `group`, `zone`, `back`, `limit`, `check` → `wait`, `lanes`, `thread`, `local` →
-//! `raw` → `slot`. Each may use those before it; `keg` has the faults of `check`.
+//! `sync` → `page` → `head` → `keg` → `depot` → `cache` → `group`, `zone`, `back`, `limit`, `check` → `wait`, `lanes`,
+//! `thread`, `local` → `raw` → `slot`. Each may use those before it; `keg` has the faults of `check`.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 

@@ -59,8 +59,9 @@ impl Pool {
     /// Changes the limit on something: a number of buffers, or `None` for no limit. Returns the limit in force, which
     /// is the one that was asked for.
     ///
-    /// A limit may be lowered below what is in use: nothing is taken away, and nothing is handed out until fewer are
-    /// in use, but for what [reservations](Self::reservation) keep. Hooks are told ([`on_limit_change`](Self::on_limit_change)) when it is in force, before this returns.
+    /// A limit may be lowered below what is in use: nothing is taken away, and nothing is handed out until fewer are in
+    /// use, but for what [reservations](Self::reservation) keep. Hooks are told
+    /// ([`on_limit_change`](Self::on_limit_change)) when it is in force, before this returns.
     ///
     /// ```
     /// use mbuf::{Class, Pool, Preset, Resource, Tunables};

@@ -108,7 +108,8 @@ impl Pool {
     /// # Cost
     /// The hooks'.
     /// # BSD
-    /// `m_reclaim`, `mb_reclaim`. Differs: never re-entered; runs are counted ([`PoolStats::reclaims`](crate::PoolStats::reclaims)).
+    /// `m_reclaim`, `mb_reclaim`. Differs: never re-entered; runs are counted
+    /// ([`PoolStats::reclaims`](crate::PoolStats::reclaims)).
     #[doc(alias = "m_reclaim")]
     #[doc(alias = "mb_reclaim")]
     #[doc(alias = "m_drain")]

@@ -134,8 +134,8 @@ pub(crate) mod flag {
 /// 3. If `storage` is not null the mbuf is one of its `refs`.
 /// 4. At most one holder of a storage has `TAIL_OWNER`, and then no other holder's window ends behind that one's.
 /// 5. The mark is set if the storage is shared, is not the one the mbuf rests with, tags are attached, the type is
-///    another than data, which alone is not counted, or the audit has a record of it. It stays when that is over, until somebody looks who may change
-///    the mbuf.
+///    another than data, which alone is not counted, or the audit has a record of it. It stays when that is over, until
+///    somebody looks who may change the mbuf.
 /// 6. Without `FRESH` there is `PKTHDR`, and the header is an initialised [`PacketHeader`].
 /// 7. Through a shared reference nothing changes but the mark. Changes are made by whoever owns the mbuf, or borrows
 ///    it mutably ([`Edit`]).
