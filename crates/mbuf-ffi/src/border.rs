@@ -114,6 +114,7 @@ pub(crate) fn report_void(function: &str, error: &Error) {
 ///
 /// # Safety
 /// As for [`Loose::import`].
+#[inline]
 pub(crate) unsafe fn edit<T>(m: M, f: impl FnOnce(&mut Loose) -> Result<T, Error>) -> Result<T, Error> {
     // SAFETY: by this function's contract.
     let mut list = unsafe { Loose::import(pool(), m) }?;
@@ -126,6 +127,7 @@ pub(crate) unsafe fn edit<T>(m: M, f: impl FnOnce(&mut Loose) -> Result<T, Error
 ///
 /// # Safety
 /// As for [`Loose::import_first`].
+#[inline]
 pub(crate) unsafe fn edit_one<T>(m: M, f: impl FnOnce(&mut Loose) -> Result<T, Error>) -> Result<T, Error> {
     // SAFETY: by this function's contract.
     let (mut list, next) = unsafe { Loose::import_first(pool(), m) }?;
@@ -165,6 +167,7 @@ pub(crate) unsafe fn remake(function: &str, m: M, f: impl FnOnce(&mut Loose) -> 
 ///
 /// # Safety
 /// As for [`View::of`].
+#[inline]
 pub(crate) unsafe fn read<T>(m: M, f: impl FnOnce(&View<'_>) -> Result<T, Error>) -> Result<T, Error> {
     // SAFETY: by this function's contract.
     f(&unsafe { View::of(pool(), m) }?)
@@ -178,6 +181,7 @@ pub(crate) fn failed(function: &str, error: Error) -> M {
 }
 
 /// The chain, or a null pointer and why.
+#[inline]
 pub(crate) fn given(function: &str, made: Result<Loose, Error>) -> M {
     match made {
         Ok(mut list) => {

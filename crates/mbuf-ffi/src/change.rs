@@ -82,6 +82,23 @@ pub unsafe extern "C" fn m_prepend(m: M, len: c_int, how: c_int) -> M {
     unsafe { remake("m_prepend", m, put) }
 }
 
+/// `M_PREPEND`: in the first mbuf, whatever follows, if there is room.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_priv_prepend(m: M, len: c_int, how: c_int) -> M {
+    // SAFETY: an mbuf of C's.
+    if let Ok(true) = unsafe { edit_one(m, |list| Ok(list.grow_front(size(len)?))) } {
+        return m;
+    }
+    let put = |list: &mut Loose| {
+        let len = size(len)?;
+        pool().wait(wait(how), || list.put_in_front(pool(), len))?;
+        list.add_length(len as i64);
+        Ok(())
+    };
+    // SAFETY: a chain of C's.
+    unsafe { remake("M_PREPEND", m, put) }
+}
+
 /// Bytes of C's.
 unsafe fn bytes<'a>(buf: *const c_void, len: usize) -> &'a [u8] {
     if len == 0 {

@@ -34,6 +34,7 @@ fn caller_in(trace: &str, function: &str) -> Option<String> {
     let here = file!().trim_end_matches("sites.rs");
     let last = frames.iter().rposition(|(name, place)| {
         *name == function
+            || name.starts_with("m_priv_")
             || name.starts_with("mbuf::")
             || name.starts_with("<mbuf::")
             || place.is_some_and(|place| place.contains(here))
@@ -49,10 +50,15 @@ fn caller_in(trace: &str, function: &str) -> Option<String> {
 static FREED: Mutex<Option<HashMap<usize, String>>> = Mutex::new(None);
 
 /// Notes who freed an mbuf, while the pool is audited.
+#[inline]
 pub(crate) fn freed(function: &str, mbuf: *const CMbuf) {
-    if !is_audited(pool()) {
-        return;
+    if is_audited(pool()) {
+        note_freed(function, mbuf);
     }
+}
+
+#[cold]
+fn note_freed(function: &str, mbuf: *const CMbuf) {
     let who = caller(function).unwrap_or_else(|| function.to_owned());
     let mut freed = FREED.lock().unwrap_or_else(PoisonError::into_inner);
     freed.get_or_insert_default().insert(mbuf.addr(), who);

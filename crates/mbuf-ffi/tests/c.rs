@@ -7,9 +7,10 @@ use std::process::Command;
 
 use common::{build, compile, compilers, has, libraries, ran, source};
 
-const PROGRAMS: [&str; 11] = [
+const PROGRAMS: [&str; 12] = [
     "smoke",
     "border",
+    "inline",
     "rest",
     "packet",
     "freebsd",

@@ -43,6 +43,17 @@ impl Loose {
         Ok(())
     }
 
+    /// `M_PREPEND` in the first mbuf, if it has so much room: `n` bytes of which nothing is known, and the header says so.
+    /// Whether it had.
+    #[inline]
+    pub fn grow_front(&mut self, n: usize) -> bool {
+        let grown = self.segs_mut().next().is_some_and(|first| first.grow_front(n).is_some());
+        if grown {
+            self.add_length(n as i64);
+        }
+        grown
+    }
+
     /// `m_prepend`: another first mbuf, with the header, and `n` bytes in it of which nothing is known.
     pub fn put_in_front(&mut self, pool: &Pool, n: usize) -> Result<(), Error> {
         let header = self.has_header();

@@ -345,7 +345,17 @@ impl Pool {
     #[doc(alias = "m_retry")]
     #[doc(alias = "m_retryhdr")]
     #[doc(alias = "mbuf_wait")]
-    pub fn wait<T, E: Shortage>(&self, wait: Wait, operation: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    #[inline]
+    pub fn wait<T, E: Shortage>(
+        &self,
+        wait: Wait,
+        mut operation: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        if matches!(wait, Wait::No) { operation() } else { self.insist(wait, operation) }
+    }
+
+    #[inline(never)]
+    fn insist<T, E: Shortage>(&self, wait: Wait, operation: impl FnMut() -> Result<T, E>) -> Result<T, E> {
         let mut attempts = Attempts::new(self, operation, !matches!(wait, Wait::No | Wait::Reclaim));
         match wait {
             Wait::No => (attempts.operation)(),

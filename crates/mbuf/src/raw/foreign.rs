@@ -91,10 +91,22 @@ impl Walk {
 ///
 /// # Safety
 /// As for [`foreign::look`], of each.
+#[inline]
 unsafe fn look_along(pool: &Shared, first: *mut CMbuf) -> Result<NonNull<RawMbuf>, Fault> {
-    let mut walk = Walk::new();
     // SAFETY: by this function's contract.
-    let mut last = unsafe { foreign::look(pool, first.cast(), "the mbuf given") }?;
+    let first = unsafe { foreign::look(pool, first.cast(), "the mbuf given") }?;
+    // SAFETY: just looked at.
+    if unsafe { first.as_ref() }.next.get().is_null() {
+        return Ok(first);
+    }
+    // SAFETY: as above.
+    unsafe { look_behind(pool, first) }
+}
+
+/// # Safety
+/// As for [`look_along`], of those behind the first, which was looked at.
+unsafe fn look_behind(pool: &Shared, first: NonNull<RawMbuf>) -> Result<NonNull<RawMbuf>, Fault> {
+    let (mut walk, mut last) = (Walk::new(), first);
     loop {
         // SAFETY: just looked at.
         let next = unsafe { last.as_ref() }.next.get();
@@ -129,15 +141,32 @@ impl<'a> View<'a> {
     /// # Safety
     /// Each mbuf of the chain is memory that may be read, and nobody changes the chain during `'a`; nobody else reads one
     /// with a header or storage that C made by hand, which is not changed, but taken over.
+    #[inline]
     pub unsafe fn of(pool: &Pool, first: *mut CMbuf) -> Result<Self, Error> {
+        let pool = pool.shared();
         // SAFETY: by this function's contract.
         unsafe {
-            let last = look_along(pool.shared(), first)?;
-            for raw in Segs::along(first.cast()).filter(|raw| raw.is_made_by_hand()) {
-                settle(pool.shared(), NonNull::from(raw))?;
-            }
+            let last = match foreign::look_single(pool, first.cast()) {
+                Some(last) => last,
+                None => Self::look_at_all(pool, first)?,
+            };
             let first = NonNull::new_unchecked(first.cast());
             Ok(View { chain: ManuallyDrop::new(Chain::from_first(first)), last, _of: PhantomData })
+        }
+    }
+
+    /// Returns the last.
+    ///
+    /// # Safety
+    /// As for [`of`](Self::of).
+    unsafe fn look_at_all(pool: &Shared, first: *mut CMbuf) -> Result<NonNull<RawMbuf>, Error> {
+        // SAFETY: by this function's contract.
+        unsafe {
+            let last = look_along(pool, first)?;
+            for raw in Segs::along(first.cast()).filter(|raw| raw.is_made_by_hand()) {
+                settle(pool, NonNull::from(raw))?;
+            }
+            Ok(last)
         }
     }
 
@@ -145,6 +174,7 @@ impl<'a> View<'a> {
     ///
     /// # Safety
     /// As for [`of`](Self::of), of the first mbuf.
+    #[inline]
     pub unsafe fn first_len(pool: &Pool, first: *mut CMbuf) -> Result<usize, Fault> {
         // SAFETY: by this function's contract.
         unsafe {
@@ -159,9 +189,7 @@ impl<'a> View<'a> {
     pub unsafe fn first_room(pool: &Pool, first: *mut CMbuf) -> Result<(usize, usize, bool), Error> {
         // SAFETY: by this function's contract.
         unsafe {
-            let place = foreign::look(pool.shared(), first.cast(), "the mbuf given")?;
-            settle(pool.shared(), place)?;
-            let raw = place.as_ref();
+            let raw = settled(pool.shared(), first)?.as_ref();
             Ok((raw.headroom(), raw.tailroom(), raw.is_writable()))
         }
     }
@@ -197,6 +225,20 @@ pub(crate) fn named(raw: &RawMbuf) -> *mut CMbuf {
     ptr::from_ref(raw).cast_mut().cast()
 }
 
+/// The mbuf that C names, brought back to what the library expects of one.
+///
+/// # Safety
+/// As for [`foreign::look`] and [`foreign::settle`].
+#[inline(never)]
+unsafe fn settled(pool: &Shared, mbuf: *mut CMbuf) -> Result<NonNull<RawMbuf>, Error> {
+    // SAFETY: by this function's contract.
+    unsafe {
+        let place = foreign::look(pool, mbuf.cast(), "the mbuf given")?;
+        settle(pool, place)?;
+        Ok(place)
+    }
+}
+
 /// # Safety
 /// As for [`foreign::settle`].
 unsafe fn settle(pool: &Shared, place: NonNull<RawMbuf>) -> Result<(), Error> {
@@ -217,8 +259,24 @@ impl Loose {
     ///
     /// # Safety
     /// Each mbuf of the chain is memory that may be read. Those that are this library's are nobody else's.
+    #[inline]
     pub unsafe fn import(pool: &Pool, first: *mut CMbuf) -> Result<Self, Error> {
         let pool = pool.shared();
+        // SAFETY: by this function's contract.
+        unsafe {
+            match foreign::look_settled(pool, first.cast()) {
+                Some(one) if one.as_ref().next.get().is_null() => {
+                    Ok(Loose { run: Run { first: one.as_ptr(), last: one.as_ptr() } })
+                }
+                _ => Self::import_any(pool, first),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for [`import`](Self::import).
+    #[inline(never)]
+    unsafe fn import_any(pool: &Shared, first: *mut CMbuf) -> Result<Self, Error> {
         // SAFETY: by this function's contract. Nothing is changed before everything was looked at.
         unsafe {
             let last = look_along(pool, first)?;
@@ -272,12 +330,15 @@ impl Loose {
     ///
     /// # Safety
     /// As for [`import`](Self::import), of the first mbuf.
+    #[inline]
     pub unsafe fn import_first(pool: &Pool, first: *mut CMbuf) -> Result<(Self, *mut CMbuf), Error> {
         let pool = pool.shared();
         // SAFETY: by this function's contract.
         unsafe {
-            let place = foreign::look(pool, first.cast(), "the mbuf given")?;
-            settle(pool, place)?;
+            let place = match foreign::look_settled(pool, first.cast()) {
+                Some(place) => place,
+                None => settled(pool, first)?,
+            };
             let next = place.as_ref().next.replace(ptr::null_mut());
             Ok((Loose { run: Run { first: place.as_ptr(), last: place.as_ptr() } }, next.cast()))
         }
@@ -435,18 +496,41 @@ pub unsafe fn try_free(mbuf: NonNull<CMbuf>) -> bool {
 ///
 /// # Safety
 /// As for [`Loose::import_first`].
+#[inline]
 pub unsafe fn free_one(pool: &Pool, mbuf: NonNull<CMbuf>) -> Result<(*mut CMbuf, bool), Error> {
     // SAFETY: by this function's contract.
     unsafe {
-        let place = foreign::look_to_free(pool.shared(), mbuf.cast().as_ptr())?;
+        match foreign::look_simple_to_free(pool.shared(), mbuf.cast().as_ptr()) {
+            Some(place) => Ok(free_looked_at(place)),
+            None => free_any(pool.shared(), mbuf),
+        }
+    }
+}
+
+/// # Safety
+/// As for [`free_one`].
+#[cold]
+unsafe fn free_any(pool: &Shared, mbuf: NonNull<CMbuf>) -> Result<(*mut CMbuf, bool), Error> {
+    // SAFETY: by this function's contract.
+    unsafe {
+        let place = foreign::look_to_free(pool, mbuf.cast().as_ptr())?;
         // Let go of when the mbuf is home.
         let _lent = foreign::detach(place)?;
-        settle(pool.shared(), place)?;
+        settle(pool, place)?;
+        Ok(free_looked_at(place))
+    }
+}
+
+/// # Safety
+/// The mbuf is the caller's alone, and what the library expects of one.
+unsafe fn free_looked_at(place: NonNull<RawMbuf>) -> (*mut CMbuf, bool) {
+    // SAFETY: by this function's contract.
+    unsafe {
         let raw = place.as_ref();
         let linked = !raw.next_packet.replace(ptr::null_mut()).is_null();
         let next = raw.next.replace(ptr::null_mut());
         mbuf::free(place);
-        Ok((next.cast(), linked))
+        (next.cast(), linked)
     }
 }
 

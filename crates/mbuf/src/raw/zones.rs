@@ -412,8 +412,11 @@ impl Shared {
 
     /// Whether this is the head of one of the pool's mbufs.
     #[cfg(feature = "ffi")]
+    #[inline]
     pub(crate) fn knows(&self, head: &mbuf_zone::raw::Head) -> bool {
-        self.home(head).is_some() || self.mbufs.is_home_of(head)
+        // Most are one of these.
+        let common = || [&self.packets[Class::Cluster.index()], &self.mbufs].into_iter();
+        common().any(|zone| zone.is_home_of(head)) || self.home(head).is_some()
     }
 
     /// Where something is allocated, and its limit kept.

@@ -342,6 +342,32 @@ impl RawMbuf {
         }
     }
 
+    /// Whether the mbuf is in use, its window within its storage, and header and storage are as the library made them: most are.
+    /// Then nothing is wrong with it.
+    #[inline(always)]
+    fn is_sound(&self) -> bool {
+        const HEADER: u32 = flag::PKTHDR | flag::FRESH;
+        let flags = self.flags.get();
+        let header = flags & (HEADER | flag::FREE);
+        (header == flag::PKTHDR || header == flag::FRESH)
+            && (flags & flag::EXT != 0) == self.has_storage()
+            && self.look_at(self.buf.get().addr(), self.capacity()).is_none()
+    }
+
+    /// Whether there is nothing to [`settle`], either: it is as it rests, but for its window and its header.
+    #[inline(always)]
+    fn is_settled(&self) -> bool {
+        self.is_sound() && !self.head.is_marked() && self.is_data() && !self.has_tags()
+    }
+
+    fn is_data(&self) -> bool {
+        self.flags.get() & flag::TYPE_MASK == TYPE_DATA
+    }
+
+    fn has_tags(&self) -> bool {
+        self.has(flag::PKTHDR) && self.header().tags.is_some()
+    }
+
     /// What is wrong with the fields that C may write. Storage that it attached by hand is looked at when it is adopted.
     fn look(&self) -> Option<(&'static str, Wrong)> {
         if self.has(flag::FREE) {
@@ -357,6 +383,7 @@ impl RawMbuf {
         self.look_at(buf.addr().get(), cap)
     }
 
+    #[inline(always)]
     fn look_at(&self, buf: usize, cap: usize) -> Option<(&'static str, Wrong)> {
         let start = self.data.get().addr().wrapping_sub(buf);
         if start > cap {
@@ -379,16 +406,64 @@ pub(in crate::raw) unsafe fn look(
     mbuf: *mut RawMbuf,
     field: &'static str,
 ) -> Result<NonNull<RawMbuf>, Fault> {
-    let fault = |field, wrong| Fault { mbuf: mbuf.cast(), field, wrong };
-    let Some(place) = NonNull::new(mbuf).filter(|place| place.is_aligned()) else {
-        return Err(fault(field, Wrong::Misaligned));
-    };
-    // SAFETY: by this function's contract; all of its fields are plain numbers.
-    let raw = unsafe { place.as_ref() };
-    if !pool.knows(&raw.head) {
-        return Err(fault(field, Wrong::Unknown));
+    // SAFETY: by this function's contract.
+    unsafe {
+        match known(pool, mbuf) {
+            Some(place) if place.as_ref().is_sound() => Ok(place),
+            _ => look_closely(pool, mbuf, field),
+        }
     }
-    match raw.look() {
+}
+
+/// The mbuf that C names, if it is one of ours.
+///
+/// # Safety
+/// As for [`look`].
+#[inline(always)]
+unsafe fn known(pool: &Shared, mbuf: *mut RawMbuf) -> Option<NonNull<RawMbuf>> {
+    let place = NonNull::new(mbuf).filter(|place| place.is_aligned())?;
+    // SAFETY: by this function's contract; all of its fields are plain numbers.
+    pool.knows(unsafe { &(*place.as_ptr()).head }).then_some(place)
+}
+
+/// The mbuf that C names, if there is nothing wrong with it and nothing made by hand, and none behind it.
+///
+/// # Safety
+/// As for [`look`].
+#[inline]
+pub(in crate::raw) unsafe fn look_single(pool: &Shared, mbuf: *mut RawMbuf) -> Option<NonNull<RawMbuf>> {
+    // SAFETY: by this function's contract.
+    unsafe {
+        known(pool, mbuf).filter(|place| place.as_ref().is_sound() && place.as_ref().next.get().is_null())
+    }
+}
+
+/// The mbuf that C names, if there is nothing wrong with it, and nothing to [`settle`].
+///
+/// # Safety
+/// As for [`look`].
+#[inline]
+pub(in crate::raw) unsafe fn look_settled(pool: &Shared, mbuf: *mut RawMbuf) -> Option<NonNull<RawMbuf>> {
+    // SAFETY: by this function's contract.
+    unsafe { known(pool, mbuf).filter(|place| place.as_ref().is_settled()) }
+}
+
+/// # Safety
+/// As for [`look`].
+#[cold]
+unsafe fn look_closely(
+    pool: &Shared,
+    mbuf: *mut RawMbuf,
+    field: &'static str,
+) -> Result<NonNull<RawMbuf>, Fault> {
+    let fault = |field, wrong| Fault { mbuf: mbuf.cast(), field, wrong };
+    if !NonNull::new(mbuf).is_some_and(NonNull::is_aligned) {
+        return Err(fault(field, Wrong::Misaligned));
+    }
+    // SAFETY: by this function's contract.
+    let Some(place) = (unsafe { known(pool, mbuf) }) else { return Err(fault(field, Wrong::Unknown)) };
+    // SAFETY: as above.
+    match unsafe { place.as_ref() }.look() {
         Some((field, wrong)) => Err(fault(field, wrong)),
         None => Ok(place),
     }
@@ -410,6 +485,29 @@ pub(in crate::raw) unsafe fn look_to_free(
         }
         other => other,
     }
+}
+
+/// The mbuf that C names, if there is nothing wrong with it, and no more to do before it is freed than to mark it if it has
+/// tags, which is done.
+///
+/// # Safety
+/// As for [`look_to_free`].
+#[inline]
+pub(in crate::raw) unsafe fn look_simple_to_free(
+    pool: &Shared,
+    mbuf: *mut RawMbuf,
+) -> Option<NonNull<RawMbuf>> {
+    // SAFETY: by this function's contract.
+    unsafe { known(pool, mbuf) }.filter(|place| {
+        // SAFETY: as above.
+        let raw = unsafe { place.as_ref() };
+        // A type that C wrote is counted first, or freeing would take it off a count where it is not.
+        let simple = raw.is_sound() && (raw.is_data() || raw.head.is_marked());
+        if simple && raw.has_tags() {
+            raw.head.mark();
+        }
+        simple
+    })
 }
 
 /// Brings an mbuf that C had back to what the library expects of one, after [`look`].

@@ -1,0 +1,190 @@
+/*
+ * What the header does by itself is what the library does: M_PREPEND and m_adj on pairs of mbufs that are alike, one by the
+ * header, the other by a call.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <mbuf.h>
+#include <errno.h>
+#include <string.h>
+#include "check.h"
+
+static char lent[512];
+
+static void never(struct mbuf *m)
+{
+	(void)m;
+}
+
+enum { PLAIN, HEADER, CLUSTER, BARE_CLUSTER, JUMBO, LENT, SHARED, READ_ONLY, RECORD, TYPED, BY_HAND, TAKEN_AWAY, CHAIN, BROKEN, KINDS };
+
+static struct mbuf *other; /* who shares with the last one made */
+
+static struct mbuf *make(int kind)
+{
+	struct mbuf *m;
+
+	other = NULL;
+	switch (kind) {
+	case PLAIN:
+	case BY_HAND:
+		m = m_get(M_NOWAIT, MT_DATA);
+		break;
+	case HEADER:
+	case CHAIN:
+	case BROKEN:
+	case TAKEN_AWAY:
+		m = m_gethdr(M_NOWAIT, MT_DATA);
+		break;
+	case BARE_CLUSTER:
+		m = m_getcl(M_NOWAIT, MT_DATA, 0);
+		break;
+	case JUMBO:
+		m = m_getjcl(M_NOWAIT, MT_DATA, M_PKTHDR, MJUM9BYTES);
+		break;
+	case TYPED:
+		m = m_getcl(M_NOWAIT, MT_CONTROL, M_PKTHDR);
+		break;
+	case LENT:
+		m = m_gethdr(M_NOWAIT, MT_DATA);
+		m_extadd(m, lent, sizeof(lent), never, NULL, NULL, 0, EXT_NET_DRV);
+		CHECK(m->m_flags & M_EXT);
+		break;
+	default:
+		m = m_getcl(M_NOWAIT, MT_DATA, M_PKTHDR);
+	}
+	CHECK(m != NULL);
+	m->m_data += 40;
+	m->m_len = 50;
+	if (m->m_flags & M_PKTHDR)
+		m->m_pkthdr.len = 50;
+	if (kind == SHARED)
+		CHECK((other = m_copypacket(m, M_NOWAIT)) != NULL);
+	if (kind == READ_ONLY)
+		m->m_flags |= M_RDONLY;
+	if (kind == RECORD)
+		m->m_flags |= M_EOR;
+	if (kind == BY_HAND) {
+		/* Behind where a header has its bytes. */
+		m->m_flags |= M_PKTHDR;
+		m->m_data = m->m_pktdat + 40;
+		memset(&m->m_pkthdr, 0, sizeof(m->m_pkthdr));
+		m->m_pkthdr.len = 50;
+	}
+	if (kind == TAKEN_AWAY)
+		m->m_flags &= ~(unsigned)M_PKTHDR;
+	if (kind == CHAIN || kind == BROKEN) {
+		m->m_next = m_get(M_NOWAIT, MT_DATA);
+		m->m_next->m_len = kind == CHAIN ? 20 : 1 << 20;
+		m->m_pkthdr.len = 70;
+	}
+	return m;
+}
+
+/* What can be told of an mbuf without its address. */
+static long told(const struct mbuf *m, const struct mbuf *of, int what)
+{
+	if (m == NULL)
+		return -1;
+	switch (what) {
+	case 0:
+		return m == of;
+	case 1:
+		return m == of ? m->m_data - (m->m_flags & M_EXT ? m->m_ext.ext_buf : (const char *)m) : 0;
+	case 2:
+		return m->m_len;
+	case 3:
+		return m->m_flags & M_PKTHDR ? m->m_pkthdr.len : -2;
+	case 4:
+		return m->m_next == NULL ? 0 : m->m_next->m_len + 1;
+	default:
+		return m->m_flags & (M_EXT | M_PKTHDR | M_EOR | M_RDONLY);
+	}
+}
+
+static void alike(const struct mbuf *m, const struct mbuf *m_was, const struct mbuf *n, const struct mbuf *n_was)
+{
+	int what;
+
+	for (what = 0; what < 6; what++)
+		CHECK_INT(told(m, m_was, what), told(n, n_was, what));
+}
+
+/* Windows that are in order, and some that are not. */
+static const struct window { int start, len; } windows[] = {
+	{ 0, 50 }, { -40, 50 }, { -40, 0 }, { 0, 0 }, { -41, 50 }, { -60, 70 }, { 0, 1 << 20 }, { 0, -1 }, { 1 << 20, 5 }, { -(1 << 20), 5 },
+};
+static const int lengths[] = { 0, 1, 14, 39, 40, 41, 50, 51, 90, 1000, -1, -14, -50, -60, 0x7fffffff, -0x7fffffff };
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static void put(struct mbuf *m, const struct window *window)
+{
+	m->m_data += window->start;
+	m->m_len = window->len;
+}
+
+static void let_go(struct mbuf *m, struct mbuf *shared)
+{
+	if (m != NULL)
+		m_freem(m);
+	if (shared != NULL)
+		m_freem(shared);
+}
+
+int main(void)
+{
+	/* Not inlined. */
+	void (*volatile by_call)(struct mbuf *, int) = m_adj;
+	size_t i, j;
+	int kind, prepend;
+
+	setenv("MBUF_ON_ERROR", "error", 1);
+	for (kind = 0; kind < KINDS; kind++)
+		for (i = 0; i < COUNT(windows); i++)
+			for (j = 0; j < COUNT(lengths); j++)
+				for (prepend = 0; prepend < 2; prepend++) {
+					struct mbuf *m = make(kind), *m_other = other;
+					struct mbuf *n = make(kind), *n_other = other;
+					struct mbuf *m_was = m, *n_was = n;
+					int m_errno, n_errno;
+
+					put(m, &windows[i]);
+					put(n, &windows[i]);
+					errno = 0;
+					if (prepend)
+						M_PREPEND(m, lengths[j], M_NOWAIT);
+					else
+						m_adj(m, lengths[j]);
+					m_errno = errno;
+					errno = 0;
+					if (prepend)
+						n = m_priv_prepend(n, lengths[j], M_NOWAIT);
+					else
+						by_call(n, lengths[j]);
+					n_errno = errno;
+					alike(m, m_was, n, n_was);
+					CHECK_INT(m_errno, n_errno);
+					if (m == NULL && m_errno == EFAULT) {
+						/* What is wrong stays ours. */
+						m = m_was;
+						n = n_was;
+					}
+					let_go(m, m_other);
+					let_go(n, n_other);
+				}
+	/* A freed one is not touched. What others have of it keeps its flags. */
+	for (kind = 0; kind < KINDS; kind++) {
+		struct mbuf *m = make(kind), *next = m->m_next, *shared = other, *freed = m;
+
+		m_free(m);
+		errno = 0;
+		m_adj(freed, 3);
+		CHECK_INT(errno, EFAULT);
+		errno = 0;
+		M_PREPEND(freed, 0, M_NOWAIT);
+		CHECK_INT(errno, EFAULT);
+		CHECK(freed == NULL);
+		let_go(next, shared);
+	}
+	m_adj(NULL, 4);
+	return 0;
+}
