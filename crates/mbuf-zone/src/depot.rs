@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 use core::ptr::NonNull;
 
 use crate::back::Spare;
+use crate::fetch::fetch;
 use crate::head::Object;
-use crate::sync::{AtomicUsize, Mutex, Ordering, Place, fetch};
+use crate::sync::{AtomicUsize, Mutex, Ordering, Place};
 
 /// Places behind those that a magazine has room for: see `cache.rs`.
 const SPARE_PLACES: usize = 2;

@@ -26,8 +26,9 @@
 //!
 //! # Layers, bottom-up
 //!
-//! `sync` → `page` → `head` → `keg` → `depot` → `cache` → `group`, `zone`, `back`, `limit`, `check` → `wait`, `lanes`,
-//! `thread`, `local` → `raw` → `slot`. Each may use those before it; `keg` has the faults of `check`.
+//! `sync`, `fetch` → `page` → `head` → `keg` → `depot` → `stash` → `cache` → `group`, `zone`, `back`, `limit`, `check`
+//! → `wait`, `lanes`, `thread`, `local` → `raw` → `slot`. Each may use those before it; `keg` has the faults of
+//! `check`.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -37,6 +38,7 @@ mod back;
 mod cache;
 mod check;
 mod depot;
+mod fetch;
 mod group;
 mod head;
 mod keg;

@@ -31,7 +31,7 @@ pub(crate) struct Stash {
 }
 
 /// Objects in a stash at most, besides a lot that is not yet complete.
-pub(crate) const LARGEST_STASH: usize = 4096;
+const LARGEST_STASH: usize = 4096;
 
 /// Magazines and objects in a lot at most; it has one magazine at least.
 const LARGEST_LOT: usize = 4;
@@ -120,5 +120,111 @@ impl Stash {
     /// Full magazines in it.
     pub(crate) fn len(&self) -> usize {
         self.full.len()
+    }
+}
+
+#[allow(unsafe_code)]
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::cache::{Cache, collect_all};
+    use crate::head::Object;
+    use core::num::NonZeroUsize;
+    use core::ptr::NonNull;
+
+    const ROOM: usize = 2;
+
+    fn put(cache: &Cache, depot: &Depot, objects: Vec<Object>) {
+        for object in objects {
+            // SAFETY: this thread is the owner; nothing here looks at what objects point to.
+            let past = unsafe { cache.push(object).or_else(|object| cache.drain(object, depot)) };
+            assert!(past.is_ok());
+        }
+    }
+
+    fn get(cache: &Cache, depot: &Depot, n: usize) -> Vec<Object> {
+        // SAFETY: as above.
+        let get = || unsafe { cache.pop().or_else(|| Some(cache.refill(depot).ok()?.0)) };
+        (0..n).map(|_| get().unwrap()).collect()
+    }
+
+    #[cfg_attr(mbuf_tsan, ignore = "caches that are locked have no stash")]
+    #[test]
+    fn a_thread_that_takes_back_what_it_gave_keeps_it_the_next_time() {
+        let depot = Depot::new();
+        let locked = !crate::sync::barriers_available();
+        let (taker, giver) = (Cache::new(ROOM, locked), Cache::new(ROOM, locked));
+        let in_depot = || depot.stock.lock().len();
+        let name = |i: usize| Object::new(NonNull::without_provenance(NonZeroUsize::new(i * 16).unwrap()));
+        let objects: Vec<_> = (1..=20).map(name).collect();
+        put(&taker, &depot, objects);
+        // But for the loaded magazine and the spare one.
+        assert_eq!(in_depot(), 16);
+        let objects = get(&taker, &depot, 20);
+        put(&taker, &depot, objects);
+        assert_eq!((in_depot(), taker.cached()), (0, 20));
+        let objects = get(&taker, &depot, 20);
+        assert_eq!(taker.cached(), 0);
+
+        // One that only frees leaves it to others, however much it is.
+        put(&giver, &depot, objects);
+        assert_eq!((in_depot(), giver.cached()), (16, 4));
+        let objects = get(&taker, &depot, 16);
+        put(&giver, &depot, objects);
+        assert_eq!((in_depot(), giver.cached()), (16, 4));
+
+        // Who is emptied starts again.
+        let objects = get(&taker, &depot, 16);
+        put(&taker, &depot, objects);
+        assert_eq!((in_depot(), taker.cached()), (0, 16));
+        let mut collected = Vec::new();
+        collect_all([&taker].into_iter(), &mut collected, false);
+        assert_eq!((collected.len(), taker.cached()), (16, 0));
+        put(&taker, &depot, collected);
+        // Four magazines went there at once; two wait for two others.
+        assert_eq!((in_depot(), taker.cached()), (8, 8));
+    }
+
+    #[cfg_attr(mbuf_tsan, ignore = "caches that are locked have no stash")]
+    #[test]
+    fn magazines_go_from_thread_to_thread_by_lots() {
+        let depot = Depot::new();
+        let locked = !crate::sync::barriers_available();
+        let (taker, giver) = (Cache::new(ROOM, locked), Cache::new(ROOM, locked));
+        let in_depot = || depot.stock.lock().len();
+        let name = |i: usize| Object::new(NonNull::without_provenance(NonZeroUsize::new(i * 16).unwrap()));
+        let mut turns = Vec::new();
+        for i in 1..=40 {
+            put(&giver, &depot, Vec::from([name(i)]));
+            turns.push(in_depot());
+        }
+        // Two magazines that it keeps, then four at a time.
+        assert_eq!(turns.iter().filter(|&&there| there % (4 * ROOM) != 0).count(), 0);
+        assert_eq!((in_depot(), giver.cached()), (32, 8));
+        // Four at a time, but never more than half of what is there.
+        let mut left = Vec::from([32]);
+        for _ in 0..32 {
+            get(&taker, &depot, 1);
+            left.push(in_depot());
+        }
+        left.dedup();
+        assert_eq!(left, [32, 24, 16, 8, 4, 2, 0]);
+    }
+
+    #[cfg_attr(mbuf_tsan, ignore = "caches that are locked have no stash")]
+    #[test]
+    fn a_stash_has_a_bound_in_objects() {
+        const ROOM: usize = 1024;
+        let depot = Depot::new();
+        let cache = Cache::new(ROOM, !crate::sync::barriers_available());
+        let name = |i: usize| Object::new(NonNull::without_provenance(NonZeroUsize::new(i * 16).unwrap()));
+        let mut objects: Vec<_> = (1..=10 * ROOM).map(name).collect();
+        for _ in 0..3 {
+            put(&cache, &depot, objects);
+            objects = get(&cache, &depot, 10 * ROOM);
+        }
+        put(&cache, &depot, objects);
+        // The loaded magazine, the spare one, and the stash.
+        assert_eq!((cache.cached(), depot.stock.lock().len()), (2 * ROOM + LARGEST_STASH, 4 * ROOM));
     }
 }

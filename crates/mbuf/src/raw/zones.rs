@@ -112,10 +112,6 @@ impl Kind {
             Kind::Records => Buffer::External,
         }
     }
-
-    fn is_mbuf(self) -> bool {
-        matches!(self, Kind::Mbufs | Kind::Pairs(_))
-    }
 }
 
 struct PoolHooks(Pooled, Kind, Arc<Inspector>);
@@ -177,7 +173,7 @@ unsafe impl Hooks for PoolHooks {
     unsafe fn fini(&self, object: Object) -> Option<Object> {
         // SAFETY: free, and nobody else's. The storage of a pair stays a free cluster, with what is known of it.
         let plots = unsafe { self.plots(object) };
-        let own = if self.1.is_mbuf() { 1 } else { usize::MAX };
+        let own = if self.1.buffer().is_mbuf() { 1 } else { usize::MAX };
         self.2.auditor.retired(plots.take(own));
         match self.1 {
             // SAFETY: the mbuf is free; its cluster is nobody else's, with its count at one.
@@ -209,7 +205,7 @@ unsafe impl Hooks for PoolHooks {
         // SAFETY: free, and nobody else's until this returns.
         let plots = unsafe { self.plots(object) };
         let recorded = self.2.auditor.taken(buffer, address, site, many, plots);
-        if self.1.is_mbuf() {
+        if self.1.buffer().is_mbuf() {
             // SAFETY: as above.
             unsafe { RawMbuf::set_track(object.as_ptr(), recorded) };
         }
@@ -220,7 +216,7 @@ unsafe impl Hooks for PoolHooks {
         // SAFETY: free, and nobody else's until this returns.
         let plots = unsafe { self.plots(object) };
         self.2.auditor.returned(address, plots);
-        if self.1.is_mbuf() {
+        if self.1.buffer().is_mbuf() {
             // SAFETY: as above.
             unsafe { RawMbuf::set_track(object.as_ptr(), false) };
         }

@@ -27,7 +27,7 @@ pub enum Buffer {
 
 impl Buffer {
     /// Whether an mbuf is a part of it.
-    pub(super) fn is_mbuf(self) -> bool {
+    pub(crate) fn is_mbuf(self) -> bool {
         matches!(self, Buffer::Mbuf | Buffer::Pair(_))
     }
 
