@@ -119,11 +119,13 @@ unsafe impl Send for Cache {}
 unsafe impl Sync for Cache {}
 
 impl Cache {
-    pub(crate) fn new(room: usize, locked: bool) -> Self {
-        let loaded = Magazine::new(room).places;
+    /// A shut one, if there is memory for its magazines.
+    pub(crate) fn new(room: usize, locked: bool) -> Option<Self> {
+        let loaded = Magazine::new(room)?.places;
+        let spare = Magazine::new(room)?;
         let base = loaded.base();
         let mode = if locked { Mode::Locked } else { Mode::Free };
-        Cache {
+        Some(Cache {
             top: TopPtr::new(base.wrapping_add(room + 1)),
             low: AtomicUsize::new(usize::MAX),
             high: AtomicUsize::new(0),
@@ -131,14 +133,8 @@ impl Cache {
             base: UnsafeCell::new(base),
             room,
             loaded: UnsafeCell::new(loaded),
-            side: Mutex::new(Side {
-                spare: Magazine::new(room),
-                stash: Stash::default(),
-                seen: Some(0),
-                revoked: true,
-                mode,
-            }),
-        }
+            side: Mutex::new(Side { spare, stash: Stash::default(), seen: Some(0), revoked: true, mode }),
+        })
     }
 
     /// Takes an object from the loaded magazine. `None`: the slow path has to look.

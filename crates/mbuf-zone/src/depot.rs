@@ -1,8 +1,10 @@
 //! What the caches of a zone share: magazines, and free objects in none.
 #![allow(unsafe_code)]
 
+use alloc::alloc::handle_alloc_error;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use crate::back::Spare;
@@ -25,10 +27,11 @@ unsafe impl Send for Places {}
 unsafe impl Sync for Places {}
 
 impl Places {
-    fn new(size: usize) -> Self {
-        let places: Box<[_]> = (0..size + SPARE_PLACES).map(|_| Place::new()).collect();
-        // SAFETY: a box is not null.
-        Places(unsafe { NonNull::new_unchecked(Box::into_raw(places)) })
+    fn new(size: usize) -> Option<Self> {
+        let mut places = Vec::new();
+        places.try_reserve_exact(size + SPARE_PLACES).ok()?;
+        places.resize_with(size + SPARE_PLACES, Place::new);
+        NonNull::new(Box::into_raw(places.into_boxed_slice())).map(Places)
     }
 
     pub(crate) fn base(&self) -> *mut Place<Object> {
@@ -59,8 +62,14 @@ pub(crate) struct Magazine {
 }
 
 impl Magazine {
-    pub(crate) fn new(size: usize) -> Self {
-        Magazine { places: Places::new(size), len: 0 }
+    /// An empty one, if there is memory for it.
+    pub(crate) fn new(size: usize) -> Option<Self> {
+        Some(Magazine { places: Places::new(size)?, len: 0 })
+    }
+
+    /// An empty one of the same size. Without memory for it the process ends.
+    pub(crate) fn empty_like(&self) -> Self {
+        Self::new(self.capacity()).unwrap_or_else(|| handle_alloc_error(Layout::for_value(self.places.all())))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -185,7 +194,7 @@ impl Stock {
     /// Exchanges a full magazine for an empty one.
     pub(crate) fn empty_for(&mut self, magazine: &mut Magazine) {
         debug_assert!(magazine.is_full());
-        let empty = self.empty.pop().unwrap_or_else(|| Magazine::new(magazine.capacity()));
+        let empty = self.empty.pop().unwrap_or_else(|| magazine.empty_like());
         self.full.push(core::mem::replace(magazine, empty));
     }
 

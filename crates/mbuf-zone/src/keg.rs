@@ -13,9 +13,7 @@
 //! Everything here runs under the keg's lock and on the slow path, a slot at a time.
 #![allow(unsafe_code)]
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -89,8 +87,8 @@ struct Slab {
 
 struct State {
     /// Slabs by index; a given-back slab leaves `None`, which the next new one fills.
-    slabs: Vec<Option<Box<Slab>>>,
-    /// Indices of slabs that have free slots. The last is used first.
+    slabs: Vec<Option<Slab>>,
+    /// Indices of slabs that have free slots. The last is used first. There is room for all of them.
     partial: Vec<u32>,
     used: usize,
     peak: usize,
@@ -109,7 +107,7 @@ unsafe impl Send for State {}
 pub enum Cause {
     /// Every object the limit allows is in use.
     Limit,
-    /// The page source is dry.
+    /// The page source is dry, or there is no memory for the record of a slab.
     Memory,
     /// The byte budget of the zone's [`Group`](crate::raw::Group) is in use.
     Budget,
@@ -287,6 +285,11 @@ impl Keg {
     /// Adds a slab. The first ones are small, later ones as large as all before them, up to 2 MiB: small zones
     /// stay small, large ones get long runs for large pages. Where there are blocks it is their run that is so long.
     fn grow(&self, state: &mut State, limit: usize) -> bool {
+        let State { slabs, partial, .. } = state;
+        let more = slabs.len() + 1 - partial.len();
+        if slabs.try_reserve(1).is_err() || partial.try_reserve(more).is_err() {
+            return false;
+        }
         let unit = self.shape.block.map_or(self.shape.slot.size(), |block| block.size());
         let bytes = state.total.saturating_mul(unit).clamp(SMALLEST_SLAB, LARGEST_SLAB);
         let mut count = (bytes / unit).max(1).min(limit.saturating_sub(state.total).max(1));
@@ -314,8 +317,14 @@ impl Keg {
         }
     }
 
-    fn slab(&self, count: usize) -> Option<Box<Slab>> {
+    fn slab(&self, count: usize) -> Option<Slab> {
         let (slots_layout, blocks_layout) = self.shape.layouts(count)?;
+        let mut free = Vec::new();
+        free.try_reserve_exact(count.div_ceil(64)).ok()?;
+        free.resize(count.div_ceil(64), u64::MAX);
+        if !count.is_multiple_of(64) {
+            *free.last_mut()? = (1 << (count % 64)) - 1;
+        }
         let slots = self.source.acquire(slots_layout)?;
         let blocks = match blocks_layout {
             None => None,
@@ -328,11 +337,7 @@ impl Keg {
                 }
             },
         };
-        let mut free = vec![u64::MAX; count.div_ceil(64)];
-        if !count.is_multiple_of(64) {
-            *free.last_mut()? = (1 << (count % 64)) - 1;
-        }
-        Some(Box::new(Slab { slots, blocks, count, free, free_count: count, first: 0 }))
+        Some(Slab { slots, blocks, count, free, free_count: count, first: 0 })
     }
 
     fn release(&self, slab: &Slab) {

@@ -109,7 +109,7 @@ impl Stash {
     }
 
     fn empty_like(&mut self, magazine: &Magazine) -> Magazine {
-        self.empty.pop().unwrap_or_else(|| Magazine::new(magazine.capacity()))
+        self.empty.pop().unwrap_or_else(|| magazine.empty_like())
     }
 
     /// Takes everything out; the next ones have to earn their place again.
@@ -153,7 +153,7 @@ mod tests {
     fn a_thread_that_takes_back_what_it_gave_keeps_it_the_next_time() {
         let depot = Depot::new();
         let locked = !crate::sync::barriers_available();
-        let (taker, giver) = (Cache::new(ROOM, locked), Cache::new(ROOM, locked));
+        let (taker, giver) = (Cache::new(ROOM, locked).unwrap(), Cache::new(ROOM, locked).unwrap());
         let in_depot = || depot.stock.lock().len();
         let name = |i: usize| Object::new(NonNull::without_provenance(NonZeroUsize::new(i * 16).unwrap()));
         let objects: Vec<_> = (1..=20).map(name).collect();
@@ -190,7 +190,7 @@ mod tests {
     fn magazines_go_from_thread_to_thread_by_lots() {
         let depot = Depot::new();
         let locked = !crate::sync::barriers_available();
-        let (taker, giver) = (Cache::new(ROOM, locked), Cache::new(ROOM, locked));
+        let (taker, giver) = (Cache::new(ROOM, locked).unwrap(), Cache::new(ROOM, locked).unwrap());
         let in_depot = || depot.stock.lock().len();
         let name = |i: usize| Object::new(NonNull::without_provenance(NonZeroUsize::new(i * 16).unwrap()));
         let mut turns = Vec::new();
@@ -216,7 +216,7 @@ mod tests {
     fn a_stash_has_a_bound_in_objects() {
         const ROOM: usize = 1024;
         let depot = Depot::new();
-        let cache = Cache::new(ROOM, !crate::sync::barriers_available());
+        let cache = Cache::new(ROOM, !crate::sync::barriers_available()).unwrap();
         let name = |i: usize| Object::new(NonNull::without_provenance(NonZeroUsize::new(i * 16).unwrap()));
         let mut objects: Vec<_> = (1..=10 * ROOM).map(name).collect();
         for _ in 0..3 {

@@ -108,8 +108,8 @@ mod imp {
         })
     }
 
-    /// This thread's cache of the zone, made if need be; the lane is set to it. `None` if the zone is closed or
-    /// the thread is past the end of its list.
+    /// This thread's cache of the zone, made if need be; the lane is set to it. `None` if the zone is closed, the
+    /// thread is past the end of its list, or there is no memory for a cache.
     #[cold]
     pub(super) fn find<const LANE: usize>(core: &Arc<Core>) -> Option<Arc<Cache>> {
         let mut gone = Vec::new();

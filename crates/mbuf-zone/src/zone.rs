@@ -204,13 +204,13 @@ impl Core {
         &self.keg
     }
 
-    /// A cache for a new owner, or `None` if the zone is closed.
+    /// A cache for a new owner, or `None` if the zone is closed, or there is no memory for one.
     pub(crate) fn register(&self) -> Option<Arc<Cache>> {
         let mut registry = self.caches.lock();
         if registry.closed {
             return None;
         }
-        let cache = Arc::new(Cache::new(self.magazine, self.locked));
+        let cache = Arc::new(Cache::new(self.magazine, self.locked)?);
         registry.caches.push(cache.clone());
         Some(cache)
     }
@@ -449,6 +449,9 @@ impl Core {
 
     /// Makes more objects, into the depot. The lock is not let go, so they are at no time between keg and depot.
     fn make_ahead(self: &Arc<Self>, stock: &mut Stock) {
+        if stock.loose.try_reserve(self.batch()).is_err() {
+            return;
+        }
         for _ in 1..self.batch() {
             let Some((slot, block)) = self.keg.take_ready() else { break };
             // SAFETY: the keg gave the slot to us alone; plain objects are made with locks held, and always can be.

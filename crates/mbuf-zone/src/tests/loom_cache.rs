@@ -42,7 +42,11 @@ struct Model {
 impl Model {
     /// An open cache with the objects `1..=n`.
     fn new(n: usize) -> Arc<Self> {
-        let model = Model { cache: Cache::new(ROOM, false), depot: Depot::new(), collecting: Mutex::new(()) };
+        let model = Model {
+            cache: Cache::new(ROOM, false).unwrap(),
+            depot: Depot::new(),
+            collecting: Mutex::new(()),
+        };
         // A cache starts out shut: open it.
         model.put(named(99));
         model.get().unwrap();
@@ -204,7 +208,7 @@ fn magazines_go_through_the_depot_between_two_owners() {
             })
         };
         // The other owner takes what came to the depot, if it came, and brings it back.
-        let other = Cache::new(ROOM, false);
+        let other = Cache::new(ROOM, false).unwrap();
         let mut taken = Vec::new();
         for _ in 0..2 {
             // SAFETY: this thread owns the other cache.
