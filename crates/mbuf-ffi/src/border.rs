@@ -5,11 +5,11 @@ use std::fmt;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use mbuf_core::OpError;
 use mbuf_core::ffi::{CMbuf, Error, Loose, View, Wrong, is_audited};
+use mbuf_core::{OpError, Wait};
 
 use crate::free::free_chain;
-use crate::pool::pool;
+use crate::pool::{M_NOWAIT, pool, wait};
 use crate::sites::{caller, who_freed};
 
 /// `struct mbuf *`.
@@ -110,6 +110,32 @@ pub(crate) fn report_void(function: &str, error: &Error) {
     }
 }
 
+/// Takes a chain over. What was attached by hand takes memory to be had: `how` says whether to wait for it.
+///
+/// # Safety
+/// As for [`Loose::import`].
+#[inline(always)]
+unsafe fn import(m: M, how: c_int) -> Result<Loose, Error> {
+    // SAFETY: by this function's contract.
+    match unsafe { Loose::import(pool(), m) } {
+        Ok(list) => Ok(list),
+        // SAFETY: as above.
+        Err(error) => unsafe { import_later(m, how, error) },
+    }
+}
+
+/// # Safety
+/// As for [`import`].
+#[cold]
+#[inline(never)]
+unsafe fn import_later(m: M, how: c_int, error: Error) -> Result<Loose, Error> {
+    match wait(how) {
+        Wait::No => Err(error),
+        // SAFETY: by this function's contract.
+        how => pool().wait(how, || unsafe { Loose::import(pool(), m) }),
+    }
+}
+
 /// Changes a chain where it is.
 ///
 /// # Safety
@@ -117,7 +143,21 @@ pub(crate) fn report_void(function: &str, error: &Error) {
 #[inline]
 pub(crate) unsafe fn edit<T>(m: M, f: impl FnOnce(&mut Loose) -> Result<T, Error>) -> Result<T, Error> {
     // SAFETY: by this function's contract.
-    let mut list = unsafe { Loose::import(pool(), m) }?;
+    unsafe { edit_waiting(m, M_NOWAIT, f) }
+}
+
+/// The same, for who may wait.
+///
+/// # Safety
+/// As for [`Loose::import`].
+#[inline]
+pub(crate) unsafe fn edit_waiting<T>(
+    m: M,
+    how: c_int,
+    f: impl FnOnce(&mut Loose) -> Result<T, Error>,
+) -> Result<T, Error> {
+    // SAFETY: by this function's contract.
+    let mut list = unsafe { import(m, how) }?;
     let done = f(&mut list);
     let _same = list.export();
     done
@@ -140,9 +180,15 @@ pub(crate) unsafe fn edit_one<T>(m: M, f: impl FnOnce(&mut Loose) -> Result<T, E
 ///
 /// # Safety
 /// As for [`Loose::import`].
-pub(crate) unsafe fn remake(function: &str, m: M, f: impl FnOnce(&mut Loose) -> Result<(), Error>) -> M {
+#[inline]
+pub(crate) unsafe fn remake(
+    function: &str,
+    m: M,
+    how: c_int,
+    f: impl FnOnce(&mut Loose) -> Result<(), Error>,
+) -> M {
     // SAFETY: by this function's contract.
-    match unsafe { Loose::import(pool(), m) } {
+    match unsafe { import(m, how) } {
         Ok(mut list) => match f(&mut list) {
             Ok(()) => list.export(),
             Err(error) => {
@@ -151,7 +197,7 @@ pub(crate) unsafe fn remake(function: &str, m: M, f: impl FnOnce(&mut Loose) -> 
             }
         },
         Err(error) => {
-            // What was attached by hand takes memory to be had, and none to be let go.
+            // What was attached by hand takes no memory to be let go.
             if !matches!(error, Error::Fault(_))
                 && let Some(m) = NonNull::new(m)
             {

@@ -7,7 +7,9 @@ use std::slice;
 
 use mbuf_core::ffi::{Error, Loose, View};
 
-use crate::border::{M, edit, edit_one, failed, given, remake, report, report_void, size, wrong};
+use crate::border::{
+    M, edit, edit_one, edit_waiting, failed, given, remake, report, report_void, size, wrong,
+};
 use crate::pool::{M_NOWAIT, pool, wait};
 
 #[unsafe(no_mangle)]
@@ -79,7 +81,7 @@ pub unsafe extern "C" fn m_prepend(m: M, len: c_int, how: c_int) -> M {
         pool().wait(wait(how), || list.put_in_front(pool(), len))
     };
     // SAFETY: by this function's contract.
-    unsafe { remake("m_prepend", m, put) }
+    unsafe { remake("m_prepend", m, how, put) }
 }
 
 /// `M_PREPEND`: in the first mbuf, whatever follows, if there is room.
@@ -96,7 +98,7 @@ pub unsafe extern "C" fn m_priv_prepend(m: M, len: c_int, how: c_int) -> M {
         Ok(())
     };
     // SAFETY: a chain of C's.
-    unsafe { remake("M_PREPEND", m, put) }
+    unsafe { remake("M_PREPEND", m, how, put) }
 }
 
 /// Bytes of C's.
@@ -147,7 +149,9 @@ fn result(function: &str, done: Result<(), Error>) -> c_int {
 unsafe fn copy_back(m: M, off: c_int, len: c_int, buf: *const c_void, how: c_int) -> Result<(), Error> {
     let (off, len) = (size(off)?, size(len)?);
     // SAFETY: a chain of C's, and so many bytes.
-    unsafe { edit(m, |list| pool().wait(wait(how), || list.write_back(pool(), off, bytes(buf, len)))) }
+    unsafe {
+        edit_waiting(m, how, |list| pool().wait(wait(how), || list.write_back(pool(), off, bytes(buf, len))))
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -170,8 +174,9 @@ pub unsafe extern "C" fn m_copyback2(m: M, off: c_int, len: c_int, buf: *const c
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn m_split(m: M, len: c_int, how: c_int) -> M {
     // SAFETY: a chain of C's.
-    let tail = size(len)
-        .and_then(|len| unsafe { edit(m, |list| pool().wait(wait(how), || list.split_off(pool(), len))) });
+    let tail = size(len).and_then(|len| unsafe {
+        edit_waiting(m, how, |list| pool().wait(wait(how), || list.split_off(pool(), len)))
+    });
     given("m_split", tail)
 }
 
@@ -181,7 +186,7 @@ pub unsafe extern "C" fn m_pullup(m: M, len: c_int) -> M {
     match unsafe { View::first_len(pool(), m) } {
         Ok(there) if len >= 0 && len as usize <= there => m,
         // SAFETY: a chain of C's.
-        Ok(_) => unsafe { remake("m_pullup", m, |list| list.pull_up(pool(), size(len)?)) },
+        Ok(_) => unsafe { remake("m_pullup", m, M_NOWAIT, |list| list.pull_up(pool(), size(len)?)) },
         Err(fault) => failed("m_pullup", fault.into()),
     }
 }
@@ -189,7 +194,7 @@ pub unsafe extern "C" fn m_pullup(m: M, len: c_int) -> M {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn m_copyup(m: M, len: c_int, dstoff: c_int) -> M {
     // SAFETY: by this function's contract.
-    unsafe { remake("m_copyup", m, |list| list.copy_up(pool(), size(len)?, size(dstoff)?)) }
+    unsafe { remake("m_copyup", m, M_NOWAIT, |list| list.copy_up(pool(), size(len)?, size(dstoff)?)) }
 }
 
 #[unsafe(no_mangle)]
@@ -200,7 +205,7 @@ pub unsafe extern "C" fn m_pulldown(m: M, off: c_int, len: c_int, offp: *mut c_i
         Ok(())
     };
     // SAFETY: by this function's contract.
-    if unsafe { remake("m_pulldown", m, pull) }.is_null() {
+    if unsafe { remake("m_pulldown", m, M_NOWAIT, pull) }.is_null() {
         return ptr::null_mut();
     }
     if !offp.is_null() {
@@ -213,8 +218,9 @@ pub unsafe extern "C" fn m_pulldown(m: M, off: c_int, len: c_int, offp: *mut c_i
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn m_collapse(m: M, how: c_int, maxfrags: c_int) -> M {
     // SAFETY: a chain of C's.
-    let done = size(maxfrags)
-        .and_then(|most| unsafe { edit(m, |list| pool().wait(wait(how), || list.collapse(pool(), most))) });
+    let done = size(maxfrags).and_then(|most| unsafe {
+        edit_waiting(m, how, |list| pool().wait(wait(how), || list.collapse(pool(), most)))
+    });
     match done {
         Ok(()) => m,
         Err(error) => failed("m_collapse", error),
@@ -225,7 +231,7 @@ pub unsafe extern "C" fn m_collapse(m: M, how: c_int, maxfrags: c_int) -> M {
 pub unsafe extern "C" fn m_unshare(m: M, how: c_int) -> M {
     let unshare = |list: &mut Loose| pool().wait(wait(how), || list.make_writable(pool(), 0, usize::MAX));
     // SAFETY: by this function's contract.
-    unsafe { remake("m_unshare", m, unshare) }
+    unsafe { remake("m_unshare", m, how, unshare) }
 }
 
 #[unsafe(no_mangle)]
@@ -235,7 +241,7 @@ pub unsafe extern "C" fn m_makewritable(mp: *mut M, off: c_int, len: c_int, how:
         pool().wait(wait(how), || list.make_writable(pool(), off, len))
     };
     // SAFETY: a pointer to a chain of C's.
-    result("m_makewritable", unsafe { edit(*mp, write) })
+    result("m_makewritable", unsafe { edit_waiting(*mp, how, write) })
 }
 
 #[unsafe(no_mangle)]

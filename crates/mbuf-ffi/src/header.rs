@@ -75,7 +75,7 @@ pub unsafe extern "C" fn m_dup_pkthdr(to: M, from: M, how: c_int) -> c_int {
     // SAFETY: an mbuf of C's to be read, and one to be changed.
     let done = unsafe {
         View::of(pool(), from)
-            .and_then(|view| edit_one(to, |target| pool().wait(wait(how), || target.copy_header_of(&view))))
+            .and_then(|view| pool().wait(wait(how), || edit_one(to, |target| target.copy_header_of(&view))))
     };
     match done {
         Ok(()) => 1,

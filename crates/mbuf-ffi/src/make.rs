@@ -156,7 +156,7 @@ pub unsafe extern "C" fn m_getm2(m: M, len: c_int, how: c_int, ty: c_int, flags:
 pub unsafe extern "C" fn m_cljget(m: M, how: c_int, size: c_int) -> *mut c_void {
     let attach = |class| {
         // SAFETY: an mbuf of C's.
-        unsafe { edit_one(m, |list| pool().wait(wait(how), || list.attach_cluster(pool(), class))) }
+        unsafe { pool().wait(wait(how), || edit_one(m, |list| list.attach_cluster(pool(), class))) }
     };
     match class_of(size)
         .ok_or(Error::Op(OpError::TooLong { len: size.max(0) as usize, max: 0 }))

@@ -134,6 +134,41 @@ static void scattered(void)
 	m_freem(m);
 }
 
+static char mine[2048];
+
+static void leave(struct mbuf *m)
+{
+	(void)m;
+}
+
+/* Who waits does so for what it takes to have storage that was attached by hand, too. */
+static void attached(int how, int succeeds)
+{
+	struct mbuf *m, *other;
+	int i, done;
+
+	for (i = 0; i < 6; i++) {
+		m = m_gethdr(M_NOWAIT, MT_DATA);
+		m->m_ext.ext_buf = m->m_data = mine;
+		m->m_ext.ext_size = sizeof(mine);
+		m->m_ext.ext_free = leave;
+		m->m_flags |= M_EXT;
+		m->m_len = m->m_pkthdr.len = 200;
+		CHECK_INT(mbuf_sysctl_set("kern.ipc.mbuf.fault", "nth:0,of:external"), 0);
+		switch (i) {
+		case 0: m = m_prepend(m, 40, how); done = m != NULL; break;
+		case 1: m = m_unshare(m, how); done = m != NULL; break;
+		case 2: done = m_copyback2(m, 10, 1, "x", how) == 0; break;
+		case 3: other = m_split(m, 100, how); done = other != NULL; m_freem(other); break;
+		case 4: done = m_collapse(m, how, 1) != NULL; break;
+		default: done = m_makewritable(&m, 0, 50, how) == 0; break;
+		}
+		CHECK_INT(done, succeeds);
+		CHECK_INT(mbuf_sysctl_set("kern.ipc.mbuf.fault", "none"), 0);
+		m_freem(m);
+	}
+}
+
 static void *other_thread(void *arg)
 {
 	struct mbuf **m = arg;
@@ -187,6 +222,8 @@ int main(void)
 	queues();
 	scattered();
 	threads();
+	attached(M_WAITOK, 1);
+	attached(M_NOWAIT, 0);
 
 	m = m_gethdr(M_NOWAIT, MT_CONTROL);
 	n = m_getcl(M_NOWAIT, MT_DATA, 0);
