@@ -36,7 +36,8 @@ address() {
 
 # Its caches take their locks (`mbuf_tsan`): the barriers of the others are loom's business.
 thread() {
-    export TSAN_OPTIONS="halt_on_error=1 second_deadlock_stack=1"
+    # A forked child may have threads: what the test of it forks is not about them.
+    export TSAN_OPTIONS="halt_on_error=1 second_deadlock_stack=1 die_after_fork=0"
     sanitized thread "--cfg mbuf_tsan" -p mbuf-zone "${zone[@]}"
     sanitized thread "--cfg mbuf_tsan" -p mbuf --all-features "${mbuf[@]}"
 }

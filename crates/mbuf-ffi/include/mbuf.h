@@ -286,40 +286,44 @@ struct mbuf *m_priv_prepend(struct mbuf *m, int len, int how); /* what is left o
 #if defined(__GNUC__)
 /* What is most often so is done without a call: with an mbuf in use that has a packet header which the library made, and whose
  * window lies within its storage. */
-#define M_PRIV_STRING_(prefix, name) #prefix #name
-#define M_PRIV_STRING(prefix, name) M_PRIV_STRING_(prefix, name)
-#define M_PRIV_SYMBOL(name) M_PRIV_STRING(__USER_LABEL_PREFIX__, name)
 #define M_PRIV_INLINE extern inline __attribute__((gnu_inline, always_inline))
 
-/* Bytes in front of the window, or -1: it is not such an mbuf, or has one of these flags. */
-M_PRIV_INLINE int64_t m_priv_front(const struct mbuf *m, uint32_t flags)
+M_PRIV_INLINE int64_t m_priv_front(const struct mbuf *m)
+{
+	return (int64_t)((uintptr_t)m->m_data - (uintptr_t)m->m_priv_buf);
+}
+
+/* Whether it is such an mbuf, and has none of these flags. */
+M_PRIV_INLINE int m_priv_is_packet(const struct mbuf *m, uint32_t flags)
 {
 	const uint32_t in_use = (uint32_t)M_PKTHDR << 12, free_or_fresh = 0x120;
 	uint32_t word;
-	int64_t front;
 
 	if (m == NULL)
-		return -1;
+		return 0;
 	__builtin_memcpy(&word, (const char *)&m->m_len + sizeof(m->m_len), sizeof(word));
 	if ((word & (in_use | free_or_fresh | flags << 12)) != in_use)
-		return -1;
-	front = (int64_t)((uintptr_t)m->m_data - (uintptr_t)m->m_priv_buf);
-	return (int64_t)m->m_priv_cap - front >= (int64_t)(uint32_t)m->m_len ? front : -1;
+		return 0;
+	/* Neither in front of the window nor behind it are there less bytes than none. */
+	return (m_priv_front(m) | ((int64_t)m->m_priv_cap - m_priv_front(m) - (int64_t)(uint32_t)m->m_len)) >= 0;
 }
 
 /* The storage is this one's alone, too, and has so many bytes in front of the window. */
 M_PRIV_INLINE int m_priv_has_front(const struct mbuf *m, int len)
 {
-	return len >= 0 && m_priv_front(m, M_RDONLY) >= len && ((uintptr_t)m->m_priv_zone & 1) == 0;
+	return len >= 0 && m_priv_is_packet(m, M_RDONLY) && ((uintptr_t)m->m_priv_zone & 1) == 0 &&
+	    m_priv_front(m) >= len;
 }
 
-/* Where it is not inlined it is the function, which does what is left. */
-void m_priv_adj(struct mbuf *m, int len) __asm__(M_PRIV_SYMBOL(m_adj));
+/* Where it is not inlined it is the function of that name. */
+void m_priv_adj(struct mbuf *m, int len);
 extern inline __attribute__((gnu_inline)) void m_adj(struct mbuf *m, int len)
 {
-	if (m_priv_front(m, 0) >= 0 && m->m_next == NULL && len >= 0 && len <= m->m_len) {
+	uint32_t left;
+
+	if (m_priv_is_packet(m, 0) && len >= 0 && !__builtin_sub_overflow((uint32_t)m->m_len, (uint32_t)len, &left)) {
 		m->m_data += len;
-		m->m_len -= len;
+		m->m_len = (int32_t)left;
 		m->m_pkthdr.len -= len;
 	} else
 		m_priv_adj(m, len);

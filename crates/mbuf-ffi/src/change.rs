@@ -18,6 +18,11 @@ pub unsafe extern "C" fn m_adj(m: M, len: c_int) {
         return;
     }
     let n = len.unsigned_abs() as usize;
+    // What the first mbuf has goes without a look at the others.
+    // SAFETY: an mbuf of C's.
+    if len >= 0 && unsafe { edit_one(m, |list| Ok(list.trim_first(n))) }.is_ok_and(|done| done) {
+        return;
+    }
     // SAFETY: a chain of C's.
     let done = unsafe {
         edit(m, |list| {
@@ -32,6 +37,13 @@ pub unsafe extern "C" fn m_adj(m: M, len: c_int) {
     if let Err(error) = done {
         report_void("m_adj", &error);
     }
+}
+
+/// What is left of `m_adj` where the header has the rest.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_priv_adj(m: M, len: c_int) {
+    // SAFETY: by this function's contract.
+    unsafe { m_adj(m, len) }
 }
 
 /// Two chains that C has, which must have no mbuf in common.

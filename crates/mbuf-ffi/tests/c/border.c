@@ -54,7 +54,7 @@ static void all_refuse(struct mbuf *m, struct mbuf *other)
 	REFUSES(m_copydata(m, 0, 60, scratch));
 	REFUSES(m_copyback(m, 0, 6, scratch));
 	REFUSES(m_copyback2(m, 0, 6, scratch, M_NOWAIT));
-	REFUSES(m_adj(m, 10));
+	REFUSES(m_adj(m, 30));
 	REFUSES(m_adj(m, -10));
 	REFUSES(m_cat(m, other));
 	REFUSES(m_cat(other, m));

@@ -16,6 +16,15 @@ impl Loose {
         }
     }
 
+    /// `m_adj` from the front, if the first mbuf has so many bytes. Whether it has.
+    #[inline]
+    pub fn trim_first(&mut self, n: usize) -> bool {
+        let Some(mut first) = self.segs_mut().next().filter(|first| n <= first.len()) else { return false };
+        first.trim_front(n);
+        self.add_length(-(n as i64));
+        true
+    }
+
     /// `m_adj` from the front: mbufs that become empty stay.
     pub fn trim_front(&mut self, n: usize) {
         let mut left = n;
