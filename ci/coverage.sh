@@ -11,5 +11,5 @@ rustup component add llvm-tools
 output=(--summary-only)
 if [ "${1:-}" = --html ]; then output=(--html); fi
 features=std,bytes,serde,prometheus,publish,log,pressure
-cargo llvm-cov -p mbuf -p mbuf-zone --features "mbuf/${features//,/,mbuf/}" --ignore-filename-regex '(mbuf-testkit|mbuf-ffi|/tests/)' \
+cargo llvm-cov -p mbuf -p mbuf-zone --features "mbuf/${features//,/,mbuf/}" --ignore-filename-regex 'crates/(mbuf-testkit|mbuf-ffi|[a-z-]+/tests)/' \
     --fail-under-lines "${MBUF_COVERAGE:-95}" "${output[@]}"

@@ -304,3 +304,58 @@ impl PacketQueue {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Class;
+    use alloc::string::ToString;
+
+    #[test]
+    fn what_is_wrong_is_said_with_the_values_that_do_not_go_together() {
+        let (kind, inline) = (StorageKind::Cluster(Class::Page), StorageKind::Inline);
+        let faults = [
+            (
+                ChainFault::Window { data: 0x10, len: 9, buf: 0x20, capacity: 8 },
+                "the window of 9 bytes at 0x10 is not within the 8 bytes at 0x20",
+            ),
+            (
+                ChainFault::Bounds { buf: 0x10, capacity: 9, storage: 0x20, size: 8 },
+                "the bounds are 9 bytes at 0x10, the storage is 8 bytes at 0x20",
+            ),
+            (
+                ChainFault::Kind { flags: kind, storage: false },
+                "the flags say Cluster(Page), and there is no storage",
+            ),
+            (
+                ChainFault::Kind { flags: inline, storage: true },
+                "the flags say Inline, and there is some storage",
+            ),
+            (ChainFault::NoHolders, "the storage is held and counts no holders"),
+            (
+                ChainFault::UnmarkedStorage { kind, sharers: 3 },
+                "it would be freed as if its storage (Cluster(Page), 3 holders) were its own",
+            ),
+            (ChainFault::UnmarkedTags, "it would be freed without its tags"),
+            (ChainFault::UnmarkedType { bits: 4 }, "it would be freed and stay counted with its type, 4"),
+            (ChainFault::EmptyRecord, "a record ends with no bytes"),
+            (ChainFault::Header { present: true }, "it has a packet header and should not"),
+            (ChainFault::Header { present: false }, "it should have a packet header and has none"),
+            (ChainFault::Empty, "it has no bytes, but the chain has"),
+            (ChainFault::Chosen, "an operation that is over chose it"),
+            (ChainFault::Linked { next_packet: 0x10 }, "it is linked to a packet, at 0x10"),
+            (ChainFault::Length { header: 5, segments: 6 }, "the header says 5 bytes, the segments have 6"),
+            (
+                ChainFault::Tail { tail: 0x10, last: 0x20 },
+                "the header's tail is at 0x10, the last segment at 0x20",
+            ),
+        ];
+        for (fault, text) in faults {
+            let corruption = Corruption { chain: 0xabc0, segment: 2, fault };
+            assert_eq!(corruption.to_string(), alloc::format!("chain at 0xabc0, segment 2: {text}"));
+        }
+        let totals = QueueCorruption::Totals { said: (1, 2), found: (3, 4) };
+        assert_eq!(totals.to_string(), "the queue says 1 packets and 2 bytes, and has 3 and 4");
+        assert_eq!(QueueCorruption::Tail.to_string(), "the queue's last packet is not the last");
+    }
+}

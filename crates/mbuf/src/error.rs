@@ -287,3 +287,73 @@ impl<T> Shortage for Refused<T> {
         self.error.shortage()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+    use alloc::string::{String, ToString};
+
+    fn failed(resource: Resource, cause: AllocCause) -> AllocError {
+        AllocError { resource, cause, pool: PoolId(0) }
+    }
+
+    #[test]
+    fn an_allocation_that_failed_says_what_there_was_none_of_and_why() {
+        let resources = [
+            (Resource::Mbuf, "mbufs"),
+            (Class::Cluster.into(), "2 KiB clusters"),
+            (Class::Page.into(), "4 KiB clusters"),
+            (Class::Jumbo9.into(), "9 KiB clusters"),
+            (Class::Jumbo16.into(), "16 KiB clusters"),
+            (Resource::External, "external storage records"),
+        ];
+        for (resource, name) in resources {
+            let said = |cause| failed(resource, cause).to_string();
+            assert_eq!(
+                said(AllocCause::Limit(7)),
+                format!("no {name} are free: the pool's limit of 7 is in use")
+            );
+            assert_eq!(
+                said(AllocCause::Budget(9)),
+                format!("no {name} are free: the pool's budget of 9 bytes is in use")
+            );
+            assert_eq!(said(AllocCause::Memory), format!("no memory for {name}"));
+            assert_eq!(said(AllocCause::Waiters), format!("others wait for the {name} that are free"));
+            assert_eq!(said(AllocCause::Fault), format!("no {name}: a fault was injected"));
+        }
+    }
+
+    #[test]
+    fn an_error_says_why_the_operation_was_refused_and_leads_to_its_source() {
+        let bounds = BoundsError { start: 2, end: 5, available: 4 };
+        let alloc = failed(Resource::Mbuf, AllocCause::Memory);
+        let long = |max| OpError::TooLong { len: 70_000, max };
+        let errors: [(OpError, String); 8] = [
+            (bounds.into(), bounds.to_string()),
+            (alloc.into(), alloc.to_string()),
+            (long(MJUM16BYTES), "70000 bytes are more than the 16384 that the largest buffer holds".into()),
+            (
+                long(u32::MAX as usize),
+                "70000 bytes are more than the 4294967295 that a chain may have".into(),
+            ),
+            (long(100), "70000 bytes are more than the 100 possible here".into()),
+            (OpError::TooManySegments { needed: 3, max: 2 }, "3 segments are needed, 2 allowed".into()),
+            (OpError::TooManySharers, "the storage has too many sharers".into()),
+            (OpError::Tag, "a tag refused to be copied".into()),
+        ];
+        for (error, text) in errors {
+            assert_eq!(error.to_string(), text);
+            let source = error.source().map(ToString::to_string);
+            assert_eq!(source, matches!(error, OpError::Bounds(_) | OpError::Alloc(_)).then_some(text));
+            let shortage = (error == OpError::Alloc(alloc)).then_some(alloc);
+            assert_eq!(error.shortage(), shortage);
+            // What comes with a value says the same, and nothing of the value.
+            let refused = Refused::new(error, "value");
+            assert_eq!((refused.to_string(), refused.shortage()), (error.to_string(), shortage));
+            assert_eq!(format!("{refused:?}"), format!("Refused {{ error: {error:?}, .. }}"));
+        }
+        let build = BuildError::Headroom { asked: 2048, max: 2047 };
+        assert!(build.to_string().starts_with("a headroom of 2048 bytes is more than the 2047 "));
+    }
+}

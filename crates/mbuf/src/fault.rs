@@ -267,6 +267,7 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<Fault>(), Err(FaultError), "{bad:?}");
         }
+        assert_eq!(FaultError.to_string(), alloc::format!("expected {}", FaultError::EXPECTED));
     }
 
     #[test]
@@ -274,6 +275,7 @@ mod tests {
         let site = Location::caller();
         let (line, next) = (site.line(), site.line() + 1);
         let is = |place: &str| Place::new(place).unwrap().is(site);
+        assert!(alloc::format!("{:?}", Fault::nth(1).at("src/a.rs:3").unwrap()).contains("src/a.rs:3"));
         assert!(is(&alloc::format!("src/fault.rs:{line}")) && is("fault.rs") && is("mbuf/src/"));
         assert!(
             !is(&alloc::format!("src/fault.rs:{next}"))

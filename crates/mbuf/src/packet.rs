@@ -56,7 +56,7 @@ impl<H: Head> MbufChain<H> {
     #[doc(alias = "m_getl")]
     #[track_caller]
     pub fn with_capacity(pool: &Pool, len: usize) -> Result<Self, OpError> {
-        blank::contiguous_soft(pool.shared(), H::HEADER, len).map(Self::from_mbuf)
+        blank::contiguous_soft(pool.shared(), H::HEADER, len).map(Self::from_fresh)
     }
 
     /// An empty one with contiguous room for `len` bytes behind exactly `headroom` bytes.
@@ -68,7 +68,7 @@ impl<H: Head> MbufChain<H> {
     #[doc(alias = "m_align")]
     #[track_caller]
     pub fn with_headroom(pool: &Pool, len: usize, headroom: usize) -> Result<Self, OpError> {
-        blank::contiguous(pool.shared(), H::HEADER, len, headroom).map(Self::from_mbuf)
+        blank::contiguous(pool.shared(), H::HEADER, len, headroom).map(Self::from_fresh)
     }
 
     /// A copy of bytes of any number, in as many segments as they need, behind the usual headroom: 16 bytes if they
@@ -139,7 +139,7 @@ impl<H: Head> MbufChain<H> {
         let room = first.tailroom();
         if let Some(place) = first.edit().grow_back(len) {
             source.copy_to(place);
-            return Ok(Self::from_mbuf(first));
+            return Ok(Self::from_fresh(first));
         }
         let mut run = Run::of(first);
         run.append(blank(pool.shared(), len - room, false, Front::NONE)?);

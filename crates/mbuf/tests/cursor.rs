@@ -1,6 +1,6 @@
 //! Readers, writers and reserves.
 
-use std::io::{BufRead, Cursor, ErrorKind, IoSlice, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, Cursor, ErrorKind, IoSlice, Read, Seek, SeekFrom, Write};
 
 use mbuf::{BoundsError, Class, Flags, MLEN, OpError, Packet, Pool, Refused, Reserve, Resource};
 use mbuf_testkit::{
@@ -187,6 +187,37 @@ fn an_exhausted_pool_is_an_error_that_keeps_what_was_written_before() {
     assert_eq!(packet.len(), room + MLEN);
     packet.check().unwrap();
     drop(packet);
+    assert_empty(&pool);
+}
+
+#[test]
+fn an_error_becomes_one_of_io_of_the_same_kind_and_text() {
+    let pool = Pool::builder().mbufs(0).build().unwrap();
+    let none_free = Packet::new(&pool).unwrap_err();
+    let errors = [
+        (BoundsError { start: 1, end: 2, available: 1 }.into(), ErrorKind::UnexpectedEof),
+        (none_free.into(), ErrorKind::OutOfMemory),
+        (OpError::Tag, ErrorKind::InvalidInput),
+        (OpError::TooLong { len: 2, max: 1 }, ErrorKind::InvalidInput),
+    ];
+    for (error, kind) in errors {
+        let text = error.to_string();
+        let error = io::Error::from(error);
+        assert_eq!((error.kind(), error.to_string()), (kind, text));
+    }
+}
+
+#[test]
+fn readers_and_reserves_show_where_they_are_and_what_they_have() {
+    let pool = Pool::new();
+    let packet = Packet::from_slice(&pool, &[1; 5]).unwrap();
+    let mut reader = packet.reader();
+    reader.seek(SeekFrom::Start(3)).unwrap();
+    assert_eq!(format!("{reader:?}"), "Reader { position: 3, len: 5 }");
+    let reserve = Reserve::new(&pool, 100).unwrap();
+    let capacity = reserve.capacity();
+    assert_eq!(format!("{reserve:?}"), format!("Reserve {{ capacity: {capacity}, .. }}"));
+    drop((packet, reserve));
     assert_empty(&pool);
 }
 

@@ -1,6 +1,6 @@
 //! The packet header: metadata, flags, types, tags; taking it off and putting it on.
 
-use mbuf::{Bare, Chain, Class, Flags, Header, MHLEN, MLEN, MbufType, Meta, OpError, Packet, Pool};
+use mbuf::{Bare, Chain, Class, Flags, Header, MHLEN, MLEN, MbufType, Meta, OpError, Packet, Pool, Tag};
 use mbuf_testkit::{
     Built, Drops, Label, PanicTag, Private, Refusing, Shape, Sticky, Storage, assert_empty, each_shape,
     scaled,
@@ -49,6 +49,21 @@ fn a_packet_becomes_a_chain_and_a_packet_again() {
         assert_eq!(packet, built.bytes);
         assert!(packet.segment_count() <= segments + 1);
     });
+}
+
+#[test]
+fn a_chain_that_finds_no_room_for_a_header_comes_back() {
+    let pool = Pool::builder().mbufs(1).build().unwrap();
+    let mut chain = Chain::with_headroom(&pool, MLEN, 0).unwrap();
+    chain.extend_from_slice(&[7; MLEN]).unwrap();
+    let mbuf = chain.first_segment().as_ptr();
+    let refused = chain.into_packet().unwrap_err();
+    assert!(matches!(refused.error, OpError::Alloc(_)), "{refused}");
+    let chain = refused.input;
+    assert_eq!((chain.check(), chain.first_segment().as_ptr()), (Ok(()), mbuf));
+    assert_eq!(chain, [7; MLEN]);
+    drop(chain);
+    assert_empty(&pool);
 }
 
 #[test]
@@ -153,6 +168,8 @@ fn persistent_tags_survive_clearing_and_all_go_with_the_packet() {
     let pool = Pool::new();
     let drops = Drops::new();
     let mut packet = Packet::from_slice(&pool, b"data").unwrap();
+    packet.clear_tags();
+    assert_eq!(packet.tags().count(), 0);
     packet.set_tag(Sticky(drops.clone()));
     packet.set_tag(Label(1));
     packet.clear_tags();
@@ -165,6 +182,25 @@ fn persistent_tags_survive_clearing_and_all_go_with_the_packet() {
     assert_eq!(drops.count(), 2, "a header that is dropped takes its tags along");
     drop(chain);
     assert_empty(&pool);
+}
+
+#[test]
+fn any_number_of_tags_is_dropped_without_recursion() {
+    let pool = Pool::new();
+    let mut packet = Packet::new(&pool).unwrap();
+    let many = scaled(200_000, 50);
+    for n in 0..many {
+        packet.push_tag(Label(n as u32));
+    }
+    assert_eq!(packet.tags_of::<Label>().count(), many);
+    drop(packet);
+    assert_empty(&pool);
+}
+
+#[test]
+fn what_a_copy_carries_of_a_tag_can_be_printed() {
+    let copies = [Label(1).copy(), Private(1).copy(), Refusing.copy()];
+    assert_eq!(copies.map(|copy| format!("{copy:?}")), ["With(..)", "Without", "Refuse"]);
 }
 
 #[test]

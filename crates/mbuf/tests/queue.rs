@@ -47,6 +47,7 @@ fn a_full_queue_gives_the_packet_back() {
     assert!(refused.to_string().contains("3 bytes"));
     queue.push_front(refused.0);
     assert_eq!(queue.len(), 3);
+    assert!(queue.is_full(), "more than full");
     let mut other: PacketQueue = [packet(&pool, 4), packet(&pool, 5)].into_iter().collect();
     queue.append(&mut other);
     assert!(other.is_empty() && other.bytes() == 0);
@@ -103,6 +104,19 @@ fn queues_do_what_double_ended_queues_do() {
 }
 
 #[test]
+fn a_queue_that_is_taken_apart_knows_how_many_packets_are_left() {
+    let pool = Pool::new();
+    let mut packets = (1..=3).map(|n| packet(&pool, n)).collect::<PacketQueue>().into_iter();
+    for left in (0..3).rev() {
+        assert_eq!(packets.next().unwrap().len(), 3 - left);
+        assert_eq!((packets.len(), packets.size_hint()), (left, (left, Some(left))));
+    }
+    assert!(packets.next().is_none());
+    drop(packets);
+    assert_empty(&pool);
+}
+
+#[test]
 fn dropping_a_queue_frees_every_packet_even_if_one_panics() {
     let pool = Pool::new();
     let drops = Drops::new();
@@ -124,7 +138,10 @@ fn dropping_a_queue_frees_every_packet_even_if_one_panics() {
 #[test]
 fn a_queue_goes_to_another_thread_with_its_packets() {
     let pool = Pool::new();
-    let queue: PacketQueue = (1..=50).map(|n| packet(&pool, n)).collect();
+    let mut queue = PacketQueue::default();
+    assert!(queue.is_empty() && !queue.is_full());
+    queue.extend((1..=50).map(|n| packet(&pool, n)));
+    assert!(!queue.is_empty());
     let bytes = std::thread::spawn(move || queue.into_iter().map(|packet| packet.len()).sum::<usize>());
     assert_eq!(bytes.join().unwrap(), 1275);
     assert_empty(&pool);

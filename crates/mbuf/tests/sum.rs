@@ -61,4 +61,5 @@ fn a_field_that_holds_the_checksum_makes_the_data_valid() {
     assert!(packet.sum(..).unwrap().is_valid());
     assert_eq!(Sum::of_u32(0xffff_ffff), Sum::ZERO);
     assert_eq!(Sum::of_word(0xffff).finish_udp(), 0xffff);
+    assert_eq!(Sum::of_word(0x1234).finish_udp(), Sum::of_word(0x1234).finish());
 }

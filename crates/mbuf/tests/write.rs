@@ -99,8 +99,11 @@ both_kinds! {
 
     fn segments_mut_refuses_bytes_that_others_see<H>() {
         each_shape::<H>(|built| {
-            let kinds: Vec<bool> = built.chain.segments().map(|seg| seg.is_writable()).collect();
-            for (seg, writable) in built.chain.segments_mut().zip(kinds) {
+            let before: Vec<_> =
+                built.chain.segments().map(|seg| (seg.is_writable(), seg.to_vec(), format!("{seg:?}"))).collect();
+            for (seg, (writable, bytes, text)) in built.chain.segments_mut().zip(before) {
+                assert_eq!((seg.bytes(), seg.as_segment().as_ref()), (&bytes[..], &bytes[..]));
+                assert_eq!(format!("{seg:?}"), format!("SegmentMut({text})"));
                 assert_eq!(seg.bytes_mut().is_some(), writable);
             }
         });

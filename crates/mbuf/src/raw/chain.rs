@@ -142,16 +142,10 @@ impl<H: Head> MbufChain<H> {
         chain
     }
 
-    /// Makes a chain of one mbuf, with a header if it should and does not have one.
-    #[inline]
-    pub(crate) fn from_mbuf(mut mbuf: Mbuf) -> Self {
-        if H::HEADER != mbuf.has_header() {
-            if H::HEADER {
-                mbuf.add_header();
-            } else {
-                mbuf.take_header();
-            }
-        }
+    /// Makes a chain of one mbuf, which has a header if the chain should.
+    #[inline(always)]
+    pub(crate) fn from_mbuf(mbuf: Mbuf) -> Self {
+        debug_assert_eq!(mbuf.has_header(), H::HEADER);
         MbufChain(mbuf.into_raw(), PhantomData)
     }
 
@@ -166,18 +160,18 @@ impl<H: Head> MbufChain<H> {
     /// Makes a chain of one mbuf, which for a packet has a fresh header.
     #[inline(always)]
     pub(crate) fn from_fresh(mbuf: Mbuf) -> Self {
-        debug_assert!(mbuf.has_header() == H::HEADER && (!H::HEADER || mbuf.is_fresh()));
-        MbufChain(mbuf.into_raw(), PhantomData)
+        debug_assert!(!H::HEADER || mbuf.is_fresh());
+        Self::from_mbuf(mbuf)
     }
 
-    /// Makes a chain of a list that says nothing but its `len` bytes.
+    /// Makes a chain of a list that says nothing but its `len` bytes: as [`from_fresh`](Self::from_fresh), of several mbufs.
     ///
     /// # Panics
     /// If the list is empty.
     #[inline]
     pub(crate) fn from_run(mut run: Run, len: usize) -> Self {
         #[allow(clippy::expect_used, reason = "as in `assemble`")]
-        let mut chain = Self::from_mbuf(run.pop_front().expect("a chain has a segment"));
+        let mut chain = Self::from_fresh(run.pop_front().expect("a chain has a segment"));
         if !run.is_empty() {
             chain.link_back(run, len);
         }
@@ -580,7 +574,7 @@ impl Packet {
     ) -> Result<Packet, Refused<O>> {
         // SAFETY: by this function's contract.
         let mbuf = unsafe { shared.external(owner, read_only, find) }?;
-        Ok(MbufChain::from_mbuf(mbuf))
+        Ok(MbufChain::from_fresh(mbuf))
     }
 
     /// A packet over the bytes that `owner` lends for reading.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     Audit, Chain, ChainFault, Class, Corruption, OpError, Packet, PacketQueue, Pool, QueueCorruption, Tag,
+    ZoneFault,
 };
 
 /// A packet of three segments: a cluster, a shared cluster, inline data.
@@ -106,6 +107,55 @@ fn a_header_in_the_middle_an_empty_segment_and_a_forgotten_choice_are_found() {
 }
 
 #[test]
+fn a_record_without_bytes_a_tag_that_would_be_lost_and_a_link_in_the_middle_are_found() {
+    let pool = Pool::new();
+    let mut packet = Packet::new(&pool).unwrap();
+    let found = |packet: &Packet| packet.check().map_err(fault);
+    let flags = packet.first().flags.replace(packet.first().flags.get() | flag::END);
+    assert_eq!(found(&packet), Err((0, ChainFault::EmptyRecord)));
+    packet.first().flags.set(flags);
+    packet.push_tag(Label);
+    assert_eq!(found(&packet), Ok(()));
+    packet.first().head.unmark();
+    assert_eq!(found(&packet), Err((0, ChainFault::UnmarkedTags)));
+    packet.first().head.mark();
+    assert_eq!(found(&packet), Ok(()));
+    drop(packet);
+
+    let packet = self::packet(&pool);
+    let (first, second) = (packet.first(), packet.segs().nth(1).unwrap());
+    // The first is linked while it is in a queue; no other ever is.
+    for (seg, expected) in
+        [(first, Ok(())), (second, Err((1, ChainFault::Linked { next_packet: first.address() })))]
+    {
+        seg.next_packet.set(ptr::from_ref(first).cast_mut());
+        assert_eq!(found(&packet), expected);
+        seg.next_packet.set(ptr::null_mut());
+    }
+    assert_eq!(found(&packet), Ok(()));
+    drop(packet);
+    assert_eq!(pool.stats().mbufs.current, 0);
+}
+
+#[test]
+fn a_free_mbuf_that_is_marked_is_found_in_its_pool() {
+    let pool = Pool::new();
+    let packet = Packet::new(&pool).unwrap();
+    let mbuf = packet.0;
+    drop(packet);
+    assert_eq!(pool.check(), Ok(()));
+    // SAFETY: the pool keeps its slabs, and this thread alone uses it.
+    unsafe { mbuf.as_ref() }.head.mark();
+    let found = pool.check().unwrap_err();
+    let object = mbuf.as_ptr().addr();
+    assert_eq!(found.fault, ZoneFault::Stray { object });
+    assert_eq!(found.to_string(), format!("{}: {}", found.what, found.fault));
+    // SAFETY: as above.
+    unsafe { mbuf.as_ref() }.head.unmark();
+    assert_eq!(pool.check(), Ok(()));
+}
+
+#[test]
 fn a_queue_says_which_packet_is_corrupt_and_what_its_totals_should_be() {
     let pool = Pool::new();
     let mut queue = PacketQueue::new();
@@ -124,6 +174,20 @@ fn a_queue_says_which_packet_is_corrupt_and_what_its_totals_should_be() {
     seg.len.set(len - 1);
     assert_eq!(queue.check(), Err(QueueCorruption::Totals { said: (2, 5984), found: (2, 5983) }));
     seg.len.set(len);
+    // The same packets, and another is the last.
+    queue.push_back(Packet::from_slice(&pool, &[2; 10]).unwrap()).unwrap();
+    let [a, b, c] = [0, 1, 2].map(|n| ptr::from_ref(queue.iter().nth(n).unwrap().first()).cast_mut());
+    let link = |order: [*mut RawMbuf; 3]| {
+        for (n, packet) in order.into_iter().enumerate() {
+            let next = order.get(n + 1).copied().unwrap_or(ptr::null_mut());
+            // SAFETY: a packet of the queue, which this thread alone uses.
+            unsafe { (*packet).next_packet.set(next) };
+        }
+    };
+    link([a, c, b]);
+    assert_eq!(queue.check(), Err(QueueCorruption::Tail));
+    link([a, b, c]);
+    assert_eq!(queue.check(), Ok(()));
     queue.clear();
     assert_eq!((queue.check(), pool.check()), (Ok(()), Ok(())));
 }
