@@ -436,3 +436,138 @@ impl Slab {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::page::Heap;
+    use crate::raw::Group;
+
+    fn keg(limit: Option<usize>) -> (Keg, Group) {
+        let group = Group::new();
+        let shape = Shape::new(Layout::from_size_align(64, 16).unwrap());
+        (Keg::new(shape, limit, Arc::new(Heap), group.0.budget.clone()), group)
+    }
+
+    fn take(keg: &Keg, n: usize) -> Vec<Object> {
+        (0..n).map(|_| keg.take().unwrap().0).collect()
+    }
+
+    fn put(keg: &Keg, objects: impl IntoIterator<Item = Object>) {
+        // SAFETY: callers took them.
+        objects.into_iter().for_each(|object| unsafe { keg.put(object) });
+    }
+
+    #[test]
+    fn slots_that_come_back_in_any_order_are_found_again() {
+        let (keg, _group) = keg(None);
+        let slots = SMALLEST_SLAB / 64;
+        let mut objects = take(&keg, slots);
+        assert_eq!((keg.check(), keg.stats().total), (Ok(slots), slots));
+        // From each word of the free set, in an order in which the first that is free goes up and down.
+        let mut at = 0;
+        for n in 1..=slots / 3 {
+            at = (at + 677) % objects.len();
+            put(&keg, [objects.swap_remove(at)]);
+            assert_eq!(keg.check(), Ok(slots - n));
+        }
+        objects.extend(take(&keg, slots / 3));
+        assert_eq!((keg.check(), keg.stats().total), (Ok(slots), slots), "those, and no new slab");
+        let mut places: Vec<_> = objects.iter().map(|object| object.as_ptr::<u8>().addr()).collect();
+        places.sort_unstable();
+        places.dedup();
+        assert_eq!(places.len(), slots);
+        put(&keg, objects);
+        assert_eq!((keg.trim(), keg.stats().total), (SMALLEST_SLAB, 0));
+    }
+
+    #[test]
+    fn what_a_slab_or_the_keg_says_wrongly_is_found() {
+        let (keg, _group) = keg(Some(70));
+        let objects = take(&keg, 3);
+        let (free, slab) = (67, 0);
+        // Does something, looks, and undoes it.
+        let broken = |with: &dyn Fn(&mut State)| {
+            let undo = {
+                let mut state = keg.state.lock();
+                let s = state.slabs[0].as_ref().unwrap();
+                let undo =
+                    (s.free.clone(), s.free_count, s.first, state.partial.clone(), state.used, state.total);
+                with(&mut state);
+                undo
+            };
+            let found = keg.check();
+            let mut state = keg.state.lock();
+            let state = &mut *state;
+            let s = state.slabs[0].as_mut().unwrap();
+            (s.free, s.free_count, s.first, state.partial, state.used, state.total) = undo;
+            found
+        };
+        fn first(state: &mut State) -> &mut Slab {
+            state.slabs[0].as_mut().unwrap()
+        }
+        let wrong = |free, said| Err(ZoneFault::FreeSet { slab, free, said });
+        assert_eq!(broken(&|_| ()), Ok(3));
+        assert_eq!(broken(&|state| first(state).free_count -= 1), wrong(free, free - 1));
+        // A bit for a slot that there is not.
+        assert_eq!(
+            broken(&|state| {
+                first(state).free[1] |= 1 << 6;
+                first(state).free_count += 1;
+            }),
+            wrong(free + 1, free + 1)
+        );
+        assert_eq!(broken(&|state| first(state).first = 1), wrong(free, free));
+        assert_eq!(broken(&|state| state.partial.clear()), wrong(free, free));
+        assert_eq!(broken(&|state| state.partial.push(0)), wrong(free, free));
+        let totals = |used, total| Err(ZoneFault::Totals { used: 3, total: 70, said: (used, total) });
+        assert_eq!(broken(&|state| state.used += 1), totals(4, 70));
+        assert_eq!(broken(&|state| state.total -= 1), totals(3, 69));
+        assert_eq!(broken(&|_| ()), Ok(3));
+        // A slab that is full is in no list.
+        let more = take(&keg, free);
+        assert_eq!((keg.check(), keg.take()), (Ok(70), Err(Cause::Limit)));
+        put(&keg, objects.into_iter().chain(more));
+        assert_eq!(keg.check(), Ok(0));
+    }
+
+    #[test]
+    fn only_slots_that_are_out_and_know_their_place_are_out() {
+        let (keg, _group) = keg(Some(70));
+        let mut objects = take(&keg, 70);
+        assert!(objects.iter().all(|&object| keg.is_out(object)));
+        let last = objects.pop().unwrap();
+        put(&keg, [last]);
+        assert!(!keg.is_out(last));
+        let at = |object: Object, by: isize| {
+            let at = object.as_ptr::<Head>().as_ptr().wrapping_byte_offset(by);
+            keg.is_out(Object::new(NonNull::new(at).unwrap()))
+        };
+        assert!(at(objects[1], 0) && !at(objects[1], 16), "within a slot");
+        assert!(!at(objects[0], -64) && !at(last, 64), "before the first, behind the last");
+        // One that took another's place.
+        // SAFETY: slots that are out, and ours.
+        let (a, b) = unsafe { (objects[0].head(), objects[1].head()) };
+        let (slab, slot) = a.place();
+        a.set_place(b.place().0, b.place().1);
+        assert!(!keg.is_out(objects[0]) && keg.is_out(objects[1]));
+        a.set_place(slab, slot);
+        assert!(keg.is_out(objects[0]));
+        put(&keg, objects);
+    }
+
+    #[test]
+    fn what_stands_in_the_way_of_a_slot_is_told_as_it_is() {
+        let (keg, group) = keg(Some(2));
+        assert_eq!((keg.obstacle(), keg.room()), (Cause::Memory, 2), "nothing else");
+        let one = take(&keg, 1);
+        group.set_budget(Some(64 * 2 - 1));
+        assert_eq!((keg.obstacle(), keg.take()), (Cause::Budget, Err(Cause::Budget)));
+        group.set_budget(Some(64 * 2));
+        assert_eq!(keg.obstacle(), Cause::Memory);
+        let two = take(&keg, 1);
+        assert_eq!((keg.obstacle(), keg.room(), keg.take()), (Cause::Limit, 0, Err(Cause::Limit)));
+        put(&keg, one.into_iter().chain(two));
+        assert_eq!(group.charged(), 0);
+    }
+}

@@ -305,3 +305,52 @@ impl Kin {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::check::tests::{Plain, give, take, zone};
+    use crate::raw::{Group, Settings};
+    use alloc::boxed::Box;
+
+    /// A zone that is held for ever works, but without its caches.
+    #[test]
+    fn nobody_is_held_when_what_held_them_is_over() {
+        let group = Group::new();
+        let settings = Settings { limit: Some(8), group: Some(group.clone()), ..Settings::default() };
+        let first = zone(&settings);
+        let zones = [first.secondary(&settings, Box::new(Plain)), zone(&settings), first];
+        let held = || [0, 1, 2].map(|n: usize| zones[n].core().depot.is_held());
+        // A last look that finds something, and one that does not.
+        give(take(&zones[0], 8));
+        let all = take(&zones[2], 8);
+        assert_eq!((zones[2].get::<0>(), held()), (Err(Cause::Limit), [false; 3]));
+        // Limits below what is in use, again and again.
+        for limit in [7, 5, 4] {
+            zones[2].set_limit(Some(limit));
+            assert_eq!(held(), [true, false, true]);
+        }
+        give(all);
+        assert_eq!(zones[0].get::<0>().map(|object| give([object])), Ok(()));
+        assert_eq!(zones[2].get::<0>().map(|object| give([object])), Ok(()));
+        assert_eq!(held(), [false; 3]);
+        // Watchers and observers, more than one.
+        for watchers in [1, 2] {
+            (0..watchers).for_each(|_| zones[1].watch());
+            zones[1].observe(Observed::Everything);
+            zones[1].observe(Observed::Everything);
+            assert_eq!(held(), [false, true, false]);
+            (0..watchers).for_each(|_| zones[1].unwatch());
+            assert_eq!(held(), [false, true, false]);
+            zones[1].observe(Observed::Samples);
+            assert_eq!(held(), [false; 3]);
+            zones[1].observe(Observed::Nothing);
+            assert_eq!(held(), [false; 3]);
+        }
+        assert_eq!(zones[0].reserve(100), Err(Cause::Limit));
+        assert_eq!((zones[0].check(), held()), (Ok(()), [false; 3]));
+        drop(zones);
+        crate::flush_thread();
+        assert_eq!(group.charged(), 0);
+    }
+}

@@ -213,11 +213,65 @@ mod tests {
 
     #[cfg_attr(mbuf_tsan, ignore = "caches that are locked have no stash")]
     #[test]
+    fn a_thread_keeps_no_more_than_it_took_back() {
+        let depot = Depot::new();
+        let locked = !crate::sync::barriers_available();
+        let (taker, giver) = (Cache::new(ROOM, locked).unwrap(), Cache::new(ROOM, locked).unwrap());
+        let name = |i: usize| Object::new(NonNull::without_provenance(NonZeroUsize::new(i * 16).unwrap()));
+        // Four magazines that the one gave, and many that another did.
+        put(&taker, &depot, (1..=12).map(name).collect());
+        put(&giver, &depot, (101..=140).map(name).collect());
+        assert_eq!(depot.stock.lock().len(), 8 + 32);
+        let objects = get(&taker, &depot, 44);
+        put(&taker, &depot, objects);
+        // The two magazines in hand, and four in place of those that it gave.
+        assert_eq!((taker.cached(), depot.stock.lock().len()), (12, 32));
+    }
+
+    #[test]
+    fn loose_objects_are_taken_a_magazine_at_a_time() {
+        let depot = Depot::new();
+        let cache = Cache::new(ROOM, !crate::sync::barriers_available()).unwrap();
+        let name = |i: usize| Object::new(NonNull::without_provenance(NonZeroUsize::new(i * 16).unwrap()));
+        depot.stock.lock().loose.extend((1..=5).map(name));
+        let left = [3, 3, 1, 1, 0].map(|left| {
+            get(&cache, &depot, 1);
+            assert_eq!(depot.stock.lock().len(), left);
+            cache.cached()
+        });
+        assert_eq!((left, cache.gets()), ([1, 0, 1, 0, 0], 5));
+    }
+
+    #[test]
+    fn a_cache_that_was_collected_opens_again_when_nobody_holds_the_zone() {
+        let depot = Depot::new();
+        let cache = Cache::new(ROOM, !crate::sync::barriers_available()).unwrap();
+        let name = |i: usize| Object::new(NonNull::without_provenance(NonZeroUsize::new(i * 16).unwrap()));
+        put(&cache, &depot, Vec::from([name(1)]));
+        let held = (depot.hold(), depot.hold());
+        let mut collected = Vec::new();
+        collect_all([&cache].into_iter(), &mut collected, false);
+        // SAFETY: this thread is the owner.
+        let put_by = |object| unsafe { cache.push(object).or_else(|object| cache.drain(object, &depot)) };
+        assert_eq!((collected.len(), put_by(name(1))), (1, Err(name(1))));
+        drop(held.0);
+        assert_eq!((put_by(name(1)), depot.is_held()), (Err(name(1)), true));
+        drop(held.1);
+        assert_eq!((put_by(name(1)), depot.is_held(), cache.cached()), (Ok(()), false, 1));
+    }
+
+    #[cfg_attr(mbuf_tsan, ignore = "caches that are locked have no stash")]
+    #[test]
     fn a_stash_has_a_bound_in_objects() {
         const ROOM: usize = 1024;
         let depot = Depot::new();
         let cache = Cache::new(ROOM, !crate::sync::barriers_available()).unwrap();
         let name = |i: usize| Object::new(NonNull::without_provenance(NonZeroUsize::new(i * 16).unwrap()));
+        // A magazine of so many is a lot.
+        put(&cache, &depot, (1..=2 * ROOM + 1).map(name).collect());
+        assert_eq!((cache.cached(), depot.stock.lock().len()), (ROOM + 1, ROOM));
+        get(&cache, &depot, 2 * ROOM + 1);
+
         let mut objects: Vec<_> = (1..=10 * ROOM).map(name).collect();
         for _ in 0..3 {
             put(&cache, &depot, objects);

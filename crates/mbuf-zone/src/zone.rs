@@ -621,3 +621,39 @@ impl Drop for Core {
         debug_assert_eq!(self.depot.stock.lock().len(), 0, "a zone is closed before it is dropped");
     }
 }
+
+#[cfg(all(test, not(loom), feature = "std"))]
+mod tests {
+    use crate::check::tests::{give, take, zone};
+    use crate::flush_thread;
+    use crate::raw::Settings;
+
+    #[test]
+    fn caches_are_the_zones_as_long_as_their_owners_live() {
+        let zone = zone(&Settings { magazine: 4, ..Settings::default() });
+        let (caches, in_depot) =
+            (|| zone.core().caches.lock().caches.len(), || zone.core().depot.stock.lock().len());
+        give(take(&zone, 4));
+        assert_eq!((caches(), in_depot()), (1, 0));
+        let mut local = zone.local();
+        let objects = [0; 2].map(|_| local.get().unwrap());
+        // SAFETY: ours.
+        objects.into_iter().for_each(|object| unsafe { local.put(object) });
+        assert_eq!((caches(), in_depot(), zone.stats().cached), (2, 0, 6));
+        local.flush();
+        assert_eq!((caches(), in_depot()), (2, 2));
+        // As many as the depot has: no cache is looked into.
+        assert_eq!((zone.give_back(2), in_depot(), zone.stats().cached), (2, 0, 4));
+        // SAFETY: ours.
+        local.get().map(|object| unsafe { local.put(object) }).unwrap();
+        drop(local);
+        assert_eq!((caches(), in_depot()), (1, 1));
+        // The thread's own stays, and its list says so, though others are swept.
+        flush_thread();
+        assert_eq!((caches(), in_depot(), zone.stats().cached), (1, 5, 5));
+        std::thread::scope(|scope| scope.spawn(|| give(take(&zone, 1))).join().unwrap());
+        assert_eq!((caches(), in_depot(), zone.stats().gets), (1, 5, 8));
+        drop(zone);
+        flush_thread();
+    }
+}

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Barrier, OnceLock, Weak};
 
 use common::{Pages, Tallied, Tally, raw_zone, steps};
-use mbuf_zone::raw::{Group, Hooks, Object, RawZone, Settings, discard, put};
+use mbuf_zone::raw::{Group, Hooks, Object, RawZone, Settings, discard, put, take_or};
 use mbuf_zone::{Cause, Lifecycle, ObjectZone, flush_thread};
 
 fn panic_quietly() -> ! {
@@ -415,6 +415,49 @@ fn each_object_of_a_closed_zone_is_retained_and_released_once() {
         assert_eq!(tally.released.load(Relaxed), 7 - held.len());
     }
     flush_thread();
+    assert_eq!(tally.freed.load(Relaxed), 0, "nobody watched");
+    tally.assert_over();
+    pages.assert_all_home();
+}
+
+#[test]
+fn plain_objects_are_made_ahead_while_the_zone_is_open() {
+    struct Ready(Tallied);
+    // SAFETY: objects are bare slots, and always can be made.
+    unsafe impl Hooks for Ready {
+        unsafe fn init(&self, object: Object, block: Option<NonNull<u8>>) -> bool {
+            // SAFETY: passed on.
+            unsafe { self.0.init(object, block) }
+        }
+        unsafe fn fini(&self, object: Object) -> Option<Object> {
+            // SAFETY: passed on.
+            unsafe { self.0.fini(object) }
+        }
+        fn is_plain(&self) -> bool {
+            true
+        }
+        fn retain(&self, objects: usize) {
+            self.0.retain(objects);
+        }
+        fn release(&self) {
+            self.0.release();
+        }
+    }
+    let (tally, pages) = (Arc::new(Tally::default()), Pages::default());
+    let settings = Settings { magazine: 8, source: Arc::new(pages.clone()), ..Settings::default() };
+    let zone = RawZone::new(common::shape(), &settings, Box::new(Ready(Tallied(tally.clone()))));
+    let made = || tally.made.load(Relaxed);
+    let mut held: Vec<_> = (0..4).map(|_| zone.get::<0>().unwrap()).collect();
+    assert_eq!((made(), zone.stats().cached), (4, 0), "half a magazine at a time");
+    held.push(zone.get::<0>().unwrap());
+    assert_eq!((made(), zone.stats().cached), (8, 3));
+    zone.close();
+    held.push(zone.get::<0>().unwrap());
+    assert_eq!((made(), zone.stats().cached), (9, 0), "one at a time");
+    // SAFETY: ours.
+    held.into_iter().for_each(|object| unsafe { put::<0>(object) });
+    drop(zone);
+    flush_thread();
     tally.assert_over();
     pages.assert_all_home();
 }
@@ -427,15 +470,25 @@ fn objects_lead_to_the_users_pointer_and_know_their_zone() {
     let shape = mbuf_zone::raw::Shape::new(Layout::from_size_align(128, 128).unwrap());
     let zone = RawZone::new(shape, &settings, Box::new(Tallied(tally.clone())));
     let object = zone.get::<0>().unwrap();
+    // By name, too, which is found if it is the zone that was used last.
+    // SAFETY: names of zones.
+    let by_name = |zone: &RawZone| unsafe { take_or::<0, _>(zone.name(), Some, |object| object) };
+    // SAFETY: ours.
+    unsafe { put::<0>(object) };
+    assert_eq!((by_name(&other), by_name(&zone)), (None, Some(object)));
+    // SAFETY: no name.
+    assert_eq!(unsafe { take_or::<0, _>(std::ptr::null(), Some, |object| object) }, None);
     // SAFETY: ours; a slot begins with its head.
     let head = unsafe { object.as_ptr::<mbuf_zone::raw::Head>().as_ref() };
     assert_eq!(head.user(), settings.user);
-    assert!(zone.owns(head) && !other.owns(head));
-    head.mark();
-    assert!(head.is_marked() && !zone.owns(head));
-    assert_eq!(head.user(), settings.user);
+    assert!(zone.owns(head) && !other.owns(head) && !head.is_marked());
+    for _ in 0..2 {
+        head.mark();
+        assert!(head.is_marked() && !zone.owns(head) && zone.is_home_of(head));
+        assert_eq!(head.user(), settings.user);
+    }
     head.unmark();
-    assert!(zone.owns(head));
+    assert!(zone.owns(head) && !head.is_marked());
     // SAFETY: ours.
     unsafe { put::<0>(object) };
     assert_eq!(zone.stats().in_use, 0);

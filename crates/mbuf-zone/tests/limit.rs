@@ -5,12 +5,13 @@ mod common;
 
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
 use common::{Dice, Pages, Tallied, Tally, raw_zone, shape, steps};
-use mbuf_zone::raw::{Group, Head, Object, RawZone, Settings, politely, put, try_put_bulk};
+use mbuf_zone::raw::{Group, Head, Hooks, Object, Observed, RawZone, Settings, politely, put, try_put_bulk};
 use mbuf_zone::{Cause, Slot, Zone, flush_thread};
 
 /// Permits to hold an object: who has one must get one.
@@ -362,6 +363,126 @@ fn zones_over_one_keg_find_each_others_free_objects() {
 }
 
 #[test]
+fn who_starves_takes_a_batch_and_only_from_those_who_can_help() {
+    let (_, first, second, third, tallies) = family(Some(20), None);
+    give(take(&first, 20));
+    give(take(&third, 10));
+    // Half a magazine at a time.
+    let mut held = Vec::new();
+    for left in [18, 18, 16, 16, 14] {
+        held.extend(take(&second, 1));
+        assert_eq!((first.stats().cached, third.stats().cached), (left, 10));
+    }
+    let denied = take(&second, 15);
+    assert_eq!(second.get::<0>(), Err(Cause::Limit));
+    assert_eq!((first.stats().cached, third.stats().cached), (0, 10), "others' slots are no help");
+    give(held);
+    give(denied);
+    drop((first, second, third));
+    flush_thread();
+    tallies.iter().for_each(|tally| tally.assert_over());
+}
+
+#[test]
+fn a_reserve_that_cannot_be_had_moves_nothing() {
+    let (group, first, second, third, tallies) = family(Some(20), None);
+    let held = take(&first, 10);
+    give(take(&first, 10));
+    let told = || tallies.iter().map(|tally| tally.freed.load(Ordering::Relaxed)).collect::<Vec<_>>();
+    assert_eq!(second.reserve(11), Err(Cause::Limit));
+    assert_eq!((first.stats().cached, second.stats().cached, second.stats().reserve), (10, 0, 0));
+    assert_eq!(told(), [0; 3]);
+    second.reserve(10).unwrap();
+    assert_eq!((first.stats().cached, second.stats().cached, second.stats().reserve), (0, 10, 10));
+    // What is kept no longer may be had by others, who are told.
+    second.reserve(10).unwrap();
+    assert_eq!(told(), [0; 3]);
+    second.reserve(4).unwrap();
+    assert_eq!(told(), [0, 1, 0]);
+    give(held);
+    // By bytes: those of free objects of any zone count, but for what is reserved.
+    second.trim();
+    first.trim();
+    assert_eq!(group.charged(), 4 * 64);
+    give(take(&third, 3));
+    group.set_budget(Some(64 * 12));
+    assert_eq!(third.reserve(9), Err(Cause::Budget));
+    assert_eq!((third.stats().cached, second.stats().cached), (3, 4));
+    third.reserve(8).unwrap();
+    assert_eq!((third.stats().cached, second.stats().cached, group.charged()), (8, 4, 12 * 64));
+    assert_eq!(first.get::<0>(), Err(Cause::Budget));
+    drop((first, second, third));
+    flush_thread();
+    tallies.iter().for_each(|tally| tally.assert_over());
+}
+
+/// Hooks that are not quiet, and make so many objects.
+struct Few(AtomicUsize);
+
+// SAFETY: objects are bare slots.
+unsafe impl Hooks for Few {
+    unsafe fn init(&self, _: Object, _: Option<NonNull<u8>>) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+
+    unsafe fn fini(&self, _: Object) -> Option<Object> {
+        None
+    }
+}
+
+#[test]
+fn a_part_that_cannot_be_had_ends_a_reserve_that_was_begun() {
+    let zone = RawZone::new(shape(), &Settings::default(), Box::new(Few(AtomicUsize::new(3))));
+    zone.reserve(2).unwrap();
+    assert_eq!(zone.reserve(4), Err(Cause::Part));
+    let stats = zone.stats();
+    assert_eq!((stats.reserve, stats.cached, stats.bare), (2, 4, 1), "as before, and what was taken is free");
+    zone.reserve(0).unwrap();
+    assert_eq!((zone.trim() > 0, zone.stats().cached), (true, 0));
+    drop(zone);
+    flush_thread();
+}
+
+#[test]
+fn a_group_says_what_its_budget_is_and_goes_on_without_those_that_left() {
+    let (group, first, second, third, tallies) = family(None, None);
+    assert_eq!((group.budget(), group.charged()), (None, 0));
+    assert_eq!(format!("{group:?}"), "Group { budget: None, charged: 0 }");
+    group.set_budget(Some(64 * 7));
+    let held = take(&third, 2);
+    assert_eq!((group.budget(), group.charged()), (Some(64 * 7), 64 * 2));
+    assert_eq!(format!("{group:?}"), "Group { budget: Some(448), charged: 128 }");
+    give(take(&second, 5));
+    drop(first);
+    // Those that are left help each other.
+    let more = take(&third, 5);
+    assert_eq!((third.get::<0>(), second.stats().cached), (Err(Cause::Budget), 0));
+    give(held);
+    give(more);
+    drop((second, third));
+    flush_thread();
+    assert_eq!(group.charged(), 0);
+    tallies.iter().for_each(|tally| tally.assert_over());
+}
+
+#[test]
+fn as_many_are_given_back_as_was_asked_for() {
+    let (zone, tally, _) = raw_zone(None, 4);
+    give(take(&zone, 10));
+    assert_eq!((zone.give_back(3), zone.stats().cached, tally.finished.load(Ordering::Relaxed)), (3, 7, 3));
+    assert_eq!((zone.give_back(0), zone.give_back(8), zone.give_back(1)), (0, 7, 0));
+    drop(zone);
+    // Hooks that are not quiet: one at a time.
+    let zone = RawZone::new(shape(), &Settings::default(), Box::new(Few(AtomicUsize::new(10))));
+    give(take(&zone, 10));
+    assert_eq!((zone.give_back(3), zone.stats().cached), (3, 7));
+    assert_eq!((zone.give_back(usize::MAX), zone.stats().cached), (7, 0));
+    drop(zone);
+    flush_thread();
+    tally.assert_over();
+}
+
+#[test]
 fn a_budget_is_shared_by_all_zones_of_a_group() {
     let (group, first, second, third, tallies) = family(None, Some(64 * 20));
     for _ in 0..3 {
@@ -442,7 +563,7 @@ fn who_watches_is_told_of_every_object_that_comes_back() {
     let all = take(&zone, 4);
     assert_eq!(zone.get::<0>(), Err(Cause::Limit));
     give(all);
-    assert_eq!(told(), 4);
+    assert_eq!((told(), zone.stats().cached), (4, 4));
     assert_eq!(politely(Some(&group), || zone.get::<0>()), Err(Cause::Waiters));
     give(politely(Some(&group), || politely(None, || take(&zone, 1))));
     assert_eq!(told(), 5);
@@ -452,11 +573,68 @@ fn who_watches_is_told_of_every_object_that_comes_back() {
     give(one);
     assert_eq!(told(), 7);
     zone.set_limit(Some(4));
+    // Memory that is given back; there is none while something is in use.
+    let one = take(&zone, 1);
+    let told_before = told();
+    assert_eq!((zone.trim(), told()), (0, told_before));
+    give(one);
+    assert!(zone.trim() > 0);
+    assert_eq!(told(), told_before + 2);
     zone.unwatch();
     let told_before = told();
     give(take(&zone, 4));
+    flush_thread();
     give(politely(Some(&group), || take(&zone, 4)));
+    zone.set_limit(Some(3));
+    assert!(zone.trim() > 0);
+    // Nor who only looks on.
+    zone.observe(Observed::Everything);
+    give(take(&zone, 3));
+    zone.close();
     assert_eq!(told(), told_before);
+    // The end of a zone may be what somebody waits for.
+    let (zone, tally, _) = raw_zone(None, 4);
+    zone.watch();
+    zone.close();
+    assert_eq!(tally.freed.load(Ordering::Relaxed), 1);
+    drop(zone);
+    flush_thread();
+    tally.assert_over();
+}
+
+#[test]
+fn what_is_reserved_stays_when_the_limit_is_lower() {
+    let (zone, tally, pages) = raw_zone(Some(5), 4);
+    zone.reserve(3).unwrap();
+    let mut held = take(&zone, 5);
+    zone.set_limit(Some(0));
+    for (left, cached) in [(4, 0), (3, 0), (2, 1), (1, 2), (0, 3)] {
+        give(held.split_off(left));
+        assert_eq!((zone.stats().in_use, zone.stats().cached), (left, cached));
+    }
+    give(take(&zone, 3));
+    zone.reserve(0).unwrap();
+    zone.set_limit(Some(0));
+    assert_eq!((zone.stats().cached, zone.get::<0>()), (0, Err(Cause::Limit)));
+    drop(zone);
+    flush_thread();
+    tally.assert_over();
+    pages.assert_all_home();
+}
+
+#[test]
+fn a_part_that_is_missing_is_denied_when_it_is_said_and_no_sooner() {
+    let (zone, tally, _) = raw_zone(Some(1), 4);
+    let denied = || zone.stats().denied;
+    let only = zone.get_part::<0>().unwrap();
+    assert_eq!((zone.get_part::<0>(), denied()), (None, 0));
+    zone.deny();
+    assert_eq!((zone.get::<0>(), denied()), (Err(Cause::Limit), 2));
+    give(vec![only]);
+    assert_eq!((format!("{zone:?}"), denied()), (format!("RawZone({:?})", zone.stats()), 2));
+    drop(zone);
+    flush_thread();
+    tally.assert_over();
 }
 
 #[test]
@@ -486,6 +664,7 @@ fn local_caches_are_part_of_the_zone() {
     held.drain(5..).for_each(|slot| a.put(slot));
     held.extend((0..5).map(|_| b.get(token.clone()).unwrap()));
     held.into_iter().for_each(|slot| b.put(slot));
+    assert_eq!(format!("{b:?}"), format!("LocalZone({zone:?})"));
     // A slot of another zone is dropped as always.
     a.put(other.get(token.clone()).unwrap());
     assert_eq!((zone.stats().in_use, zone.stats().cached, other.stats().in_use), (0, 10, 0));

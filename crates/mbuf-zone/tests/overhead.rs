@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use common::{Tallied, Tally};
 use mbuf_zone::flush_thread;
-use mbuf_zone::raw::{RawZone, Settings, Shape, put};
+use mbuf_zone::raw::{Group, RawZone, Settings, Shape, put};
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
@@ -68,8 +68,22 @@ fn ten_thousand_objects_cost_less_than_two_percent_more_than_their_bytes() {
             assert!(bytes < net + allowed, "{name}, all {state}: {percent:.2} % overhead");
         }
         assert_eq!(zone.stats().in_use, 0);
+        zone.trim();
+        let trimmed = LIVE.load(Relaxed) - before;
+        assert!(trimmed < 20 << 10, "{name}: {trimmed} bytes are left of what was free");
         drop(zone);
         flush_thread();
         tally.assert_over();
+        let left = LIVE.load(Relaxed).saturating_sub(before);
+        assert!(left < 2 << 10, "{name}: {left} bytes are left of the zone");
     }
+    // Zones that come and go leave nothing in their group.
+    let settings = Settings { group: Some(Group::new()), ..Settings::default() };
+    let come_and_go = || {
+        drop(RawZone::new(shapes[0].1, &settings, Box::new(Tallied(Arc::default()))));
+        LIVE.load(Relaxed)
+    };
+    let after_one = come_and_go();
+    let after_many = (0..100).fold(0, |_, _| come_and_go());
+    assert!(after_many < after_one + (2 << 10), "{} bytes", after_many - after_one);
 }

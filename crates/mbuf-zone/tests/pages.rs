@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use common::{Pages, Tallied, Tally, steps};
 use mbuf_zone::raw::{Hooks, Object, RawZone, Settings, Shape, put};
-use mbuf_zone::{Arena, Cause, PageSource, Zone, flush_thread};
+use mbuf_zone::{Arena, Cause, Heap, PageSource, Zone, flush_thread};
 
 #[test]
 fn trim_gives_back_every_page_that_holds_no_object_in_use() {
@@ -223,6 +223,9 @@ fn an_arena_takes_back_what_it_gave_and_joins_it() {
     }
     assert_eq!(arena.left(), size);
     assert!(Arena::new(&mut []).acquire(layouts[0]).is_none());
+    assert_eq!(format!("{:?}", Arena::new(&mut [])), "Arena { left: 0, .. }");
+    let nothing = Layout::from_size_align(0, 64).unwrap();
+    assert!(Arena::acquire(arena, nothing).is_none() && Heap.acquire(nothing).is_none());
 }
 
 #[cfg(all(unix, feature = "std"))]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use mbuf_zone::{Cause, Lifecycle, ObjectZone, Slot, Zone};
+use mbuf_zone::{Cause, Exhausted, Lifecycle, ObjectZone, Slot, Zone};
 
 #[test]
 fn a_slot_is_one_pointer_wide_and_so_is_its_option() {
@@ -27,6 +27,21 @@ fn one_thread_can_take_exactly_the_limit() {
             assert_eq!(zone.stats().in_use, 0);
         }
     }
+}
+
+#[test]
+fn zones_slots_and_errors_can_be_printed() {
+    let zone = Zone::<usize>::builder().limit(1).build();
+    assert!(format!("{zone:?}").starts_with("Zone(ZoneStats {"));
+    let slot = zone.get(7).unwrap();
+    assert_eq!(format!("{slot:?}"), "7");
+    let said = |cause, limit| Exhausted { cause, limit }.to_string();
+    assert_eq!(zone.get(8).unwrap_err().0.to_string(), said(Cause::Limit, Some(1)));
+    assert_eq!(said(Cause::Limit, Some(5)), "all 5 objects of the zone are in use");
+    assert_eq!(said(Cause::Part, Some(5)), "a part of the object could not be had");
+    assert_eq!(said(Cause::PartRefused, None), said(Cause::Part, None));
+    assert_eq!(said(Cause::Refused, None), "the zone's hooks refused");
+    assert_eq!(said(Cause::Memory, Some(5)), "the zone's page source is out of memory");
 }
 
 #[test]
