@@ -406,7 +406,7 @@ fn each_object_of_a_closed_zone_is_retained_and_released_once() {
     held.drain(6..).for_each(|object| unsafe { put::<0>(object) });
     zone.close();
     assert_eq!((tally.retained.load(Relaxed), tally.released.load(Relaxed)), (6, 0));
-    held.push(zone.get::<0>().unwrap());
+    held.push(zone.local().get().unwrap());
     assert_eq!(tally.retained.load(Relaxed), 7);
     drop(zone);
     while let Some(object) = held.pop() {

@@ -247,6 +247,9 @@ fn mapped_pages_are_aligned_zeroed_and_may_be_huge() {
                 source.release(run, layout);
             }
         }
+        for size in [0, isize::MAX as usize - 4095] {
+            assert!(source.acquire(Layout::from_size_align(size, 1).unwrap()).is_none(), "{size} bytes");
+        }
         let zone = Zone::<[u8; 2000]>::builder().pages(source).build();
         let slots: Vec<_> = (0..3_000).map(|i| zone.get([i as u8; 2000]).unwrap()).collect();
         assert!(slots.iter().enumerate().all(|(i, slot)| slot[1999] == i as u8));

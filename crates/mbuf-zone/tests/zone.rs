@@ -30,6 +30,29 @@ fn one_thread_can_take_exactly_the_limit() {
 }
 
 #[test]
+fn a_value_that_is_moved_out_leaves_its_slot_free() {
+    let (zone, token) = (Zone::<Arc<()>>::builder().limit(1).build(), Arc::new(()));
+    for _ in 0..3 {
+        let value = zone.get(token.clone()).unwrap().into_inner();
+        assert_eq!((zone.stats().in_use, zone.stats().cached, Arc::strong_count(&token)), (0, 1, 2));
+        drop(value);
+    }
+}
+
+#[test]
+fn what_was_put_into_a_local_cache_last_comes_from_it_first() {
+    let zone = Zone::<u32>::builder().magazine(4).build();
+    let mut local = zone.local();
+    let place = |slot: &Slot<u32>| std::ptr::from_ref(&**slot).addr();
+    let slot = local.get(1).unwrap();
+    let at = place(&slot);
+    local.put(slot);
+    let other = zone.get(2).unwrap();
+    assert!(place(&other) != at, "the thread has a cache of its own");
+    assert_eq!(place(&local.get(3).unwrap()), at);
+}
+
+#[test]
 fn zones_slots_and_errors_can_be_printed() {
     let zone = Zone::<usize>::builder().limit(1).build();
     assert!(format!("{zone:?}").starts_with("Zone(ZoneStats {"));

@@ -223,6 +223,12 @@ fn bytes_of_any_type_are_equal_or_not() {
         let all = [packet == *bytes, packet == bytes, packet == bytes[..], packet == bytes.to_vec()];
         assert_eq!((all, packet.eq(&&bytes[..])), ([equal; 4], equal), "{bytes:?}");
     }
+    let (again, at) = (Packet::from_slice(&pool, b"mbuf").unwrap(), format!("{packet:?}"));
+    assert!(
+        packet == again && at != format!("{again:?}") && at == format!("{packet:?}"),
+        "each has its place"
+    );
+    drop(again);
     let longer = b"mbufs";
     assert!(packet != *longer && packet != longer && packet != longer[..] && packet != longer.to_vec());
     drop(packet);
