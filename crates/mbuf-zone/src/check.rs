@@ -118,7 +118,7 @@ impl Core {
 #[cfg(all(test, not(loom)))]
 pub(crate) mod tests {
     use super::*;
-    use crate::raw::{Object, RawZone, Settings, Shape, discard_bare, put};
+    use crate::raw::{Cause, Object, RawZone, Settings, Shape, discard_bare, put};
     use alloc::boxed::Box;
     use alloc::vec::Vec;
     use core::alloc::Layout;
@@ -179,7 +179,8 @@ pub(crate) mod tests {
 
     #[test]
     fn a_slot_without_an_object_counts_as_free() {
-        let zone = self::zone(&Settings::default());
+        let settings = Settings { limit: Some(1), ..Settings::default() };
+        let zone = self::zone(&settings);
         zone.reserve(1).unwrap();
         let object = zone.get::<0>().unwrap();
         // SAFETY: ours; nothing was in it.
@@ -193,11 +194,13 @@ pub(crate) mod tests {
         assert_eq!((again, zone.stats().bare, zone.check()), (object, 0, Ok(())));
         // SAFETY: ours.
         unsafe { discard_bare(again) };
-        // Given back as it is.
+        // Given back as it is, to who reserves one of another zone over the same slabs.
+        let other = zone.secondary(&settings, Box::new(Plain));
+        assert_eq!(other.reserve(1), Err(Cause::Limit));
         zone.reserve(0).unwrap();
-        assert!(zone.trim() > 0);
-        assert_eq!((zone.stats().bare, zone.stats().total), (0, 0));
-        drop(zone);
+        other.reserve(1).unwrap();
+        assert_eq!((zone.stats().bare, zone.stats().cached, other.stats().cached), (0, 0, 1));
+        drop((zone, other));
         crate::flush_thread();
     }
 

@@ -557,6 +557,21 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_that_is_out_leads_to_its_block() {
+        let block = Layout::from_size_align(128, 64).unwrap();
+        let shape = Shape::new(Layout::from_size_align(64, 16).unwrap()).with_block(block);
+        let group = Group::new();
+        let keg = Keg::new(shape, Some(3), Arc::new(Heap), group.0.budget.clone());
+        let taken: Vec<_> = (0..3).map(|_| keg.take().unwrap()).collect();
+        assert!(taken.iter().all(|&(slot, block)| block.is_some() && keg.block(slot) == block));
+        put(&keg, taken.into_iter().map(|(slot, _)| slot));
+        let (plain, _group) = self::keg(None);
+        let slot = plain.take().unwrap().0;
+        assert_eq!(plain.block(slot), None);
+        put(&plain, [slot]);
+    }
+
+    #[test]
     fn what_stands_in_the_way_of_a_slot_is_told_as_it_is() {
         let (keg, group) = keg(Some(2));
         assert_eq!((keg.obstacle(), keg.room()), (Cause::Memory, 2), "nothing else");

@@ -245,6 +245,17 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_says_how_many_wait() {
+        let queue = Arc::new(WaitQueue::new());
+        assert_eq!((queue.len(), queue.is_empty()), (0, true));
+        let waiters = [queue.join(), queue.join()];
+        assert_eq!((queue.len(), queue.is_empty()), (2, false));
+        assert_eq!(alloc::format!("{queue:?}"), "WaitQueue { len: 2 }");
+        drop(waiters);
+        assert_eq!((queue.len(), queue.is_empty()), (0, true));
+    }
+
+    #[test]
     fn the_first_alone_is_called_and_calls_the_next_when_it_leaves() {
         let queue = Arc::new(WaitQueue::new());
         queue.call();

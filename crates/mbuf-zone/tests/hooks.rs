@@ -488,7 +488,7 @@ fn objects_lead_to_the_users_pointer_and_know_their_zone() {
         assert_eq!(head.user(), settings.user);
     }
     head.unmark();
-    assert!(zone.owns(head) && !head.is_marked());
+    assert!(zone.owns(head) && !head.is_marked() && !other.is_home_of(head));
     // SAFETY: ours.
     unsafe { put::<0>(object) };
     assert_eq!(zone.stats().in_use, 0);

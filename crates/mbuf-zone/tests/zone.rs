@@ -49,7 +49,20 @@ fn what_was_put_into_a_local_cache_last_comes_from_it_first() {
     local.put(slot);
     let other = zone.get(2).unwrap();
     assert!(place(&other) != at, "the thread has a cache of its own");
-    assert_eq!(place(&local.get(3).unwrap()), at);
+    let slot = local.get(3).unwrap();
+    assert_eq!(place(&slot), at);
+    // What is flushed is for others.
+    local.put(slot);
+    local.flush();
+    let there = thread::scope(|scope| scope.spawn(|| place(&zone.get(4).unwrap())).join().unwrap());
+    assert_eq!(there, at);
+}
+
+#[test]
+fn values_slots_are_made_half_a_magazine_at_a_time() {
+    let zone = Zone::<u32>::builder().magazine(8).build();
+    let slots = [0; 5].map(|i| zone.get(i).unwrap());
+    assert_eq!((zone.stats().in_use, zone.stats().cached), (slots.len(), 3));
 }
 
 #[test]
