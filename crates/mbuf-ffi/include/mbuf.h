@@ -19,8 +19,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#if UINTPTR_MAX < 0xffffffffffffffffu
-#error "mbuf.h describes mbufs of 64-bit machines"
+#if UINTPTR_MAX < 0xffffffffffffffffu || (defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
+#error "mbuf.h describes mbufs of little-endian 64-bit machines"
 #endif
 
 #ifdef __cplusplus
@@ -283,33 +283,38 @@ void m_catpkt(struct mbuf *m, struct mbuf *n);
 struct mbuf *m_prepend(struct mbuf *m, int len, int how);
 struct mbuf *m_priv_prepend(struct mbuf *m, int len, int how); /* what is left of M_PREPEND */
 
-#if defined(__GNUC__)
-/* What is most often so is done without a call: with an mbuf in use that has a packet header which the library made, and whose
- * window lies within its storage. */
-#define M_PRIV_INLINE extern inline __attribute__((gnu_inline, always_inline))
+#define m_priv_add(to, len) ((to) = (int32_t)((uint32_t)(to) + (uint32_t)(len)))
 
-M_PRIV_INLINE int64_t m_priv_front(const struct mbuf *m)
+#if defined(__GNUC_STDC_INLINE__) || defined(__GNUC_GNU_INLINE__)
+/* What is most often so is done without a call: with an mbuf in use that has a packet header which the library made, storage
+ * where M_EXT says so, and its window within it. */
+#define M_PRIV_INLINE extern __inline__ __attribute__((__gnu_inline__))
+
+M_PRIV_INLINE __attribute__((__always_inline__)) int64_t m_priv_front(const struct mbuf *m)
 {
 	return (int64_t)((uintptr_t)m->m_data - (uintptr_t)m->m_priv_buf);
 }
 
 /* Whether it is such an mbuf, and has none of these flags. */
-M_PRIV_INLINE int m_priv_is_packet(const struct mbuf *m, uint32_t flags)
+M_PRIV_INLINE __attribute__((__always_inline__)) int m_priv_is_packet(const struct mbuf *m, uint32_t flags)
 {
-	const uint32_t in_use = (uint32_t)M_PKTHDR << 12, free_or_fresh = 0x120;
+	const uint32_t packet = (uint32_t)M_PKTHDR << 12, ext = (uint32_t)M_EXT << 12, free_or_fresh = 0x120;
 	uint32_t word;
+	uint64_t back;
 
 	if (m == NULL)
 		return 0;
 	__builtin_memcpy(&word, (const char *)&m->m_len + sizeof(m->m_len), sizeof(word));
-	if ((word & (in_use | free_or_fresh | flags << 12)) != in_use)
+	word &= packet | ext | free_or_fresh | flags << 12;
+	if (word == (packet | ext) ? m->m_priv_storage == NULL : word != packet || m->m_priv_storage != NULL)
 		return 0;
 	/* Neither in front of the window nor behind it are there less bytes than none. */
-	return (m_priv_front(m) | ((int64_t)m->m_priv_cap - m_priv_front(m) - (int64_t)(uint32_t)m->m_len)) >= 0;
+	back = (uint64_t)m->m_priv_cap - (uint64_t)m_priv_front(m) - (uint64_t)(uint32_t)m->m_len;
+	return (m_priv_front(m) | (int64_t)back) >= 0;
 }
 
 /* The storage is this one's alone, too, and has so many bytes in front of the window. */
-M_PRIV_INLINE int m_priv_has_front(const struct mbuf *m, int len)
+M_PRIV_INLINE __attribute__((__always_inline__)) int m_priv_has_front(const struct mbuf *m, int len)
 {
 	return len >= 0 && m_priv_is_packet(m, M_RDONLY) && ((uintptr_t)m->m_priv_zone & 1) == 0 &&
 	    m_priv_front(m) >= len;
@@ -317,14 +322,12 @@ M_PRIV_INLINE int m_priv_has_front(const struct mbuf *m, int len)
 
 /* Where it is not inlined it is the function of that name. */
 void m_priv_adj(struct mbuf *m, int len);
-extern inline __attribute__((gnu_inline)) void m_adj(struct mbuf *m, int len)
+M_PRIV_INLINE void m_adj(struct mbuf *m, int len)
 {
-	uint32_t left;
-
-	if (m_priv_is_packet(m, 0) && len >= 0 && !__builtin_sub_overflow((uint32_t)m->m_len, (uint32_t)len, &left)) {
+	if (m_priv_is_packet(m, 0) && len >= 0 && len <= m->m_len) {
 		m->m_data += len;
-		m->m_len = (int32_t)left;
-		m->m_pkthdr.len -= len;
+		m_priv_add(m->m_len, -len);
+		m_priv_add(m->m_pkthdr.len, -len);
 	} else
 		m_priv_adj(m, len);
 }
@@ -608,8 +611,8 @@ static inline void mbufq_concat(struct mbufq *mq, struct mbufq *from)
 		const int m_priv_len = (plen);                                       \
 		if (m_priv_has_front(m_priv_m, m_priv_len)) {                        \
 			m_priv_m->m_data -= m_priv_len;                              \
-			m_priv_m->m_len += m_priv_len;                               \
-			m_priv_m->m_pkthdr.len += m_priv_len;                        \
+			m_priv_add(m_priv_m->m_len, m_priv_len);                     \
+			m_priv_add(m_priv_m->m_pkthdr.len, m_priv_len);              \
 		} else                                                               \
 			*m_priv_mp = m_priv_prepend(m_priv_m, m_priv_len, (how));    \
 	} while (0)

@@ -44,10 +44,23 @@ pub(crate) struct Back {
 
 impl Drop for Back {
     fn drop(&mut self) {
-        let Back { core, counted, watched } = self;
-        if *watched {
-            core.tell();
+        /// Done even if telling panics.
+        struct Rest<'a>(&'a Back);
+        impl Drop for Rest<'_> {
+            fn drop(&mut self) {
+                self.0.rest();
+            }
         }
+        let _rest = Rest(self);
+        if self.watched {
+            self.core.tell();
+        }
+    }
+}
+
+impl Back {
+    fn rest(&self) {
+        let Back { core, counted, .. } = self;
         if !core.is_closed() {
             return;
         }
@@ -135,6 +148,10 @@ impl Finish {
             let later = &mut self.later;
             if let Err(panic) = Panic::catch(|| zone.finish(object, later)) {
                 self.panic.get_or_insert(panic);
+            }
+            if !zone.is_quiet() {
+                // It may be closed meanwhile: nobody kept it from that while its hook ran.
+                self.later.push(Back { core: zone, counted: false, watched: false });
             }
         }
     }

@@ -165,9 +165,16 @@ impl Core {
         self.can_have(n)?;
         let before = self.floor.swap(n, Ordering::Relaxed);
         let filled = loop {
-            let out = self.depot.stock.lock().out;
+            let (out, closed) = {
+                let stock = self.depot.stock.lock();
+                (stock.out, stock.closed)
+            };
             if out >= n {
                 break Ok(());
+            }
+            if closed {
+                // It keeps nothing any more.
+                break Err(Cause::Limit);
             }
             // Each goes to the depot at once: nobody overlooks it, and nobody takes it below the floor.
             match self.search(Cause::Limit, Core::take_new).and_then(|found| self.make(found)) {

@@ -496,3 +496,102 @@ fn objects_lead_to_the_users_pointer_and_know_their_zone() {
     flush_thread();
     tally.assert_over();
 }
+
+/// Counts, waits twice in `fini`, and panics once in `freed`, as it is told.
+struct Troubled {
+    tally: Tallied,
+    slow: Option<Arc<Barrier>>,
+    panics: Arc<AtomicBool>,
+}
+
+impl Troubled {
+    fn zone(slow: Option<Arc<Barrier>>, panics: &Arc<AtomicBool>) -> (RawZone, Arc<Tally>, Pages) {
+        let (tally, pages) = (Arc::new(Tally::default()), Pages::default());
+        let settings = Settings { magazine: 2, source: Arc::new(pages.clone()), ..Settings::default() };
+        let hooks = Troubled { tally: Tallied(tally.clone()), slow, panics: panics.clone() };
+        (RawZone::new(common::shape(), &settings, Box::new(hooks)), tally, pages)
+    }
+}
+
+// SAFETY: objects are bare slots.
+unsafe impl Hooks for Troubled {
+    unsafe fn init(&self, object: Object, block: Option<NonNull<u8>>) -> bool {
+        // SAFETY: passed on.
+        unsafe { self.tally.init(object, block) }
+    }
+
+    unsafe fn fini(&self, object: Object) -> Option<Object> {
+        if let Some(slow) = &self.slow {
+            slow.wait();
+            slow.wait();
+        }
+        // SAFETY: passed on.
+        unsafe { self.tally.fini(object) }
+    }
+
+    fn freed(&self) {
+        if self.panics.swap(false, Relaxed) {
+            panic_quietly();
+        }
+    }
+
+    fn retain(&self, objects: usize) {
+        self.tally.retain(objects);
+    }
+
+    fn release(&self) {
+        self.tally.release();
+    }
+}
+
+#[test]
+fn a_closed_zone_ends_though_telling_of_an_object_panics() {
+    let panics = Arc::default();
+    let (zone, tally, pages) = Troubled::zone(None, &panics);
+    zone.watch();
+    let objects = [zone.get::<0>().unwrap(), zone.get::<0>().unwrap()];
+    zone.close();
+    drop(zone);
+    panics.store(true, Relaxed);
+    let [first, second] = objects;
+    // SAFETY: just got, and given away.
+    assert!(catch_unwind(AssertUnwindSafe(|| unsafe { put::<0>(first) })).is_err());
+    // SAFETY: as above.
+    unsafe { put::<0>(second) };
+    pages.assert_all_home();
+    flush_thread();
+    tally.assert_over();
+}
+
+/// The threads that used the zone still know it, so its pages do not go with it.
+#[test]
+fn what_is_given_back_while_the_zone_is_closed_leaves_no_pages_behind() {
+    let barrier = Arc::new(Barrier::new(2));
+    let (zone, tally, pages) = Troubled::zone(Some(barrier.clone()), &Arc::default());
+    // SAFETY: just got, and given away.
+    unsafe { put::<0>(zone.get::<0>().unwrap()) };
+    std::thread::scope(|scope| {
+        let giving = scope.spawn(|| zone.give_back(1));
+        barrier.wait();
+        // Its only object is on its way.
+        zone.close();
+        assert!(pages.bytes() > 0);
+        barrier.wait();
+        assert_eq!(giving.join().unwrap(), 1);
+    });
+    pages.assert_all_home();
+    drop(zone);
+    flush_thread();
+    tally.assert_over();
+}
+
+#[test]
+fn a_closed_zone_keeps_nothing_in_reserve() {
+    let (zone, tally, pages) = raw_zone(Some(4), 2);
+    zone.close();
+    assert_eq!(zone.reserve(1), Err(Cause::Limit));
+    assert_eq!(zone.stats().reserve, 0);
+    drop(zone);
+    tally.assert_over();
+    pages.assert_all_home();
+}

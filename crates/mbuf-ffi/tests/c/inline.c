@@ -15,7 +15,7 @@ static void never(struct mbuf *m)
 	(void)m;
 }
 
-enum { PLAIN, HEADER, CLUSTER, BARE_CLUSTER, JUMBO, LENT, SHARED, READ_ONLY, RECORD, TYPED, BY_HAND, TAKEN_AWAY, CHAIN, BROKEN, KINDS };
+enum { PLAIN, HEADER, CLUSTER, BARE_CLUSTER, JUMBO, LENT, SHARED, READ_ONLY, RECORD, TYPED, BY_HAND, TAKEN_AWAY, CHAIN, BROKEN, EXT_CLEARED, EXT_SET, KINDS };
 
 static struct mbuf *other; /* who shares with the last one made */
 
@@ -31,6 +31,7 @@ static struct mbuf *make(int kind)
 		break;
 	case HEADER:
 	case CHAIN:
+	case EXT_SET:
 	case BROKEN:
 	case TAKEN_AWAY:
 		m = m_gethdr(M_NOWAIT, MT_DATA);
@@ -72,6 +73,15 @@ static struct mbuf *make(int kind)
 	}
 	if (kind == TAKEN_AWAY)
 		m->m_flags &= ~(unsigned)M_PKTHDR;
+	if (kind == EXT_CLEARED)
+		m->m_flags &= ~(unsigned)M_EXT;
+	if (kind == EXT_SET) {
+		/* The window was forgotten. */
+		m->m_ext.ext_buf = lent;
+		m->m_ext.ext_size = sizeof(lent);
+		m->m_ext.ext_free = never;
+		m->m_flags |= M_EXT;
+	}
 	if (kind == CHAIN || kind == BROKEN) {
 		m->m_next = m_get(M_NOWAIT, MT_DATA);
 		m->m_next->m_len = kind == CHAIN ? 20 : 1 << 20;
@@ -89,7 +99,7 @@ static long told(const struct mbuf *m, const struct mbuf *of, int what)
 	case 0:
 		return m == of;
 	case 1:
-		return m == of ? m->m_data - (m->m_flags & M_EXT ? m->m_ext.ext_buf : (const char *)m) : 0;
+		return m == of ? m->m_data - m->m_priv_buf : 0;
 	case 2:
 		return m->m_len;
 	case 3:
