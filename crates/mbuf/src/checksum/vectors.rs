@@ -88,6 +88,12 @@ pub(super) fn sum_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<u
     (Extension::best() == Extension::Vnni).then(|| unsafe { vnni_pieces(pieces) })
 }
 
+/// The sum of the same bytes behind an odd number of others.
+#[inline(always)]
+const fn turned(sum: u64) -> u64 {
+    sum.rotate_left(8)
+}
+
 /// What the compiler makes of words if it may use vectors of 32 bytes.
 #[target_feature(enable = "avx2")]
 fn avx2(bytes: &[u8]) -> u64 {
@@ -111,7 +117,7 @@ fn vnni_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> u64 {
     for piece in pieces {
         for block in piece.chunks(MOST) {
             if room < block.len() {
-                sum += at_even.total() + words::turned(at_odd.total());
+                sum += at_even.total() + turned(at_odd.total());
                 (at_even, at_odd, room) = (Lanes::none(), Lanes::none(), MOST);
             }
             room -= block.len();
@@ -124,7 +130,7 @@ fn vnni_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> u64 {
         }
         odd ^= piece.len() % 2 == 1;
     }
-    sum + at_even.total() + words::turned(at_odd.total())
+    sum + at_even.total() + turned(at_odd.total())
 }
 
 /// So few bytes that the sum of their 16-bit words does not leave 32 bits.

@@ -29,12 +29,6 @@ pub(super) const fn fold(sum: u64) -> u16 {
     (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
 }
 
-/// The sum of the same bytes behind an odd number of others.
-#[inline(always)]
-pub(super) const fn turned(sum: u64) -> u64 {
-    sum.rotate_left(8)
-}
-
 /// The last bytes of `bytes`, fewer than eight, as a word with zeros behind them.
 #[inline(always)]
 fn last_word(bytes: &[u8], rest: &[u8]) -> u64 {
