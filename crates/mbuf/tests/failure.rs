@@ -9,7 +9,9 @@ use mbuf::{
     AllocCause, AllocError, Bare, Chain, Class, Header, MbufChain, OpError, Packet, PacketQueue, Pool,
     Refused, Reserve, Resource,
 };
-use mbuf_testkit::{Built, Failures, Kind, Observe, Shape, Storage, assert_empty, for_every_failure};
+use mbuf_testkit::{
+    Built, Failures, Kind, Observe, Refusing, Shape, Storage, assert_empty, for_every_failure, in_use,
+};
 
 /// Chains on which most operations have to allocate.
 fn shapes() -> Vec<Shape> {
@@ -303,4 +305,33 @@ fn failures_are_counted_by_operation() {
     assert_eq!(packet.observe().len(), 1);
     drop(packet);
     assert_empty(&pool);
+}
+
+/// As if memory were short, but after all of it was had: a tag does not let the packet be copied.
+#[test]
+fn an_operation_that_a_tag_refuses_gives_back_what_it_took() {
+    type Copying = fn(&mut Packet, usize) -> Result<Packet, OpError>;
+    let copying: [(&str, Copying); 7] = [
+        ("share", |packet, _| packet.share()),
+        ("share_mut", |packet, _| packet.share_mut()),
+        ("share_range", |packet, at| packet.share_range(at / 2..at)),
+        ("duplicate", |packet, _| packet.duplicate()),
+        ("duplicate_with_headroom", |packet, at| packet.duplicate_with_headroom(at)),
+        ("split_off", |packet, at| packet.split_off(at)),
+        ("split_to", |packet, at| packet.split_to(at)),
+    ];
+    for shape in shapes() {
+        let pool = Pool::new();
+        let mut built = shape.build::<Header>(&pool);
+        built.chain.set_tag(Refusing);
+        let (before, used, len) = (built.observe(), in_use(&pool), built.chain.len());
+        for at in [0, 1, 20, 21, len / 2, len - 1, len] {
+            for (name, copy) in copying {
+                assert_eq!(copy(&mut built.chain, at.min(len)).err(), Some(OpError::Tag), "{name} at {at}");
+                assert_eq!((&built.observe(), in_use(&pool)), (&before, used), "{name} at {at}");
+            }
+        }
+        drop(built);
+        assert_empty(&pool);
+    }
 }
