@@ -18,13 +18,14 @@ use mbuf_zone::raw::Object;
 
 use super::chain::{Chain, Head, MbufChain, Packet};
 use super::lane;
-use super::mbuf::{self, Edit, Mbuf, RawMbuf, foreign};
+use super::mbuf::{self, Edit, Mbuf, RawMbuf, foreign, lent};
 use super::run::{Run, Segs, SegsMut};
 use crate::config::Class;
 use crate::error::{AllocError, OpError};
 use crate::pool::{Pool, Shared};
 
-pub use super::mbuf::foreign::{CMbuf, Ext, Fault, Lent, Release, Wrong};
+pub use super::mbuf::foreign::{CMbuf, Fault, Wrong};
+pub use super::mbuf::lent::{Ext, Lent, Release};
 
 /// Why something from C could not be done.
 #[derive(Debug, Clone, Copy)]
@@ -515,7 +516,7 @@ unsafe fn free_any(pool: &Shared, mbuf: NonNull<CMbuf>) -> Result<(*mut CMbuf, b
     unsafe {
         let place = foreign::look_to_free(pool, mbuf.cast().as_ptr())?;
         // Let go of when the mbuf is home.
-        let _lent = foreign::detach(place)?;
+        let _lent = lent::detach(place)?;
         settle(pool, place)?;
         Ok(free_looked_at(place))
     }

@@ -7,7 +7,7 @@ use core::ptr::{self, NonNull};
 use mbuf_zone::raw::{self, Head, Object};
 
 #[cfg(feature = "ffi")]
-use super::foreign::release;
+use super::lent::release;
 use super::{Edit, RawMbuf, TYPE_DATA, flag, kind_bits};
 use crate::config::Class;
 use crate::meta::MbufType;

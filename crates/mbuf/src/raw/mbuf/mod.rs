@@ -29,6 +29,8 @@ mod edit;
 pub(in crate::raw) mod foreign;
 mod free;
 mod hold;
+#[cfg(feature = "ffi")]
+pub(in crate::raw) mod lent;
 mod owned;
 #[cfg(test)]
 mod tests;
