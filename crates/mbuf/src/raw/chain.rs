@@ -97,22 +97,26 @@ impl<H: Head> Drop for MbufChain<H> {
         // SAFETY: ours by invariant 1, and gone after this.
         unsafe {
             if !(H::HEADER && self.is_single() && mbuf::try_free(self.0)) {
-                free_chain(self.0);
+                free_chain::<H>(self.0);
             }
         }
     }
 }
 
-/// Frees what the inlined path does not.
+/// Frees what the inlined path does not: of packets, those that it tried in vain.
 ///
 /// # Safety
 /// The mbuf is the first of a list that is owned and never used again.
 #[inline(never)]
-unsafe fn free_chain(first: NonNull<RawMbuf>) {
+unsafe fn free_chain<H: Head>(first: NonNull<RawMbuf>) {
     // SAFETY: by this function's contract.
     unsafe {
         if first.as_ref().next.get().is_null() {
-            mbuf::free_rarer(first);
+            if H::HEADER {
+                mbuf::free_rarer(first);
+            } else {
+                mbuf::free(first);
+            }
         } else {
             free_list(first.as_ptr());
         }
