@@ -281,47 +281,66 @@ void m_adj(struct mbuf *m, int len);
 void m_cat(struct mbuf *m, struct mbuf *n);
 void m_catpkt(struct mbuf *m, struct mbuf *n);
 struct mbuf *m_prepend(struct mbuf *m, int len, int how);
-struct mbuf *m_priv_prepend(struct mbuf *m, int len, int how); /* what is left of M_PREPEND */
 
 #define m_priv_add(to, len) ((to) = (int32_t)((uint32_t)(to) + (uint32_t)(len)))
 
-#if defined(__GNUC_STDC_INLINE__) || defined(__GNUC_GNU_INLINE__)
-/* What is most often so is done without a call: with an mbuf in use that has a packet header which the library made, storage
- * where M_EXT says so, and its window within it. */
-#define M_PRIV_INLINE extern __inline__ __attribute__((__gnu_inline__))
+/* What is left of functions of which the header has the rest. */
+struct mbuf *m_priv_prepend(struct mbuf *m, int len, int how);
+void m_priv_adj(struct mbuf *m, int len);
+struct mbuf *m_priv_pullup(struct mbuf *m, int len);
+void m_priv_copydata(const struct mbuf *m, int off, int len, void *buf);
+void m_priv_copyback(struct mbuf *m, int off, int len, const void *buf);
 
-M_PRIV_INLINE __attribute__((__always_inline__)) int64_t m_priv_front(const struct mbuf *m)
+#if defined(__GNUC_STDC_INLINE__) || defined(__GNUC_GNU_INLINE__)
+/* What is most often so is done without a call: with what the first mbuf has. Where it is not inlined it is the function of
+ * that name. */
+#define M_PRIV_INLINE extern __inline__ __attribute__((__gnu_inline__))
+#define M_PRIV_ALWAYS M_PRIV_INLINE __attribute__((__always_inline__))
+
+M_PRIV_ALWAYS int m_priv_is_used(const struct mbuf *m)
 {
-	return (int64_t)((uintptr_t)m->m_data - (uintptr_t)m->m_priv_buf);
+	return m != NULL && (m->m_priv_state & 0x10) == 0;
 }
 
-/* Whether it is such an mbuf, and has none of these flags. */
-M_PRIV_INLINE __attribute__((__always_inline__)) int m_priv_is_packet(const struct mbuf *m, uint32_t flags)
+/* Whether it is in use, with a packet header that the library made, and has none of these flags. */
+M_PRIV_ALWAYS int m_priv_is_packet(const struct mbuf *m, uint32_t flags)
 {
-	const uint32_t packet = (uint32_t)M_PKTHDR << 12, ext = (uint32_t)M_EXT << 12, free_or_fresh = 0x120;
+	const uint32_t packet = (uint32_t)M_PKTHDR << 12, free_or_fresh = 0x120;
 	uint32_t word;
-	uint64_t back;
 
 	if (m == NULL)
 		return 0;
 	__builtin_memcpy(&word, (const char *)&m->m_len + sizeof(m->m_len), sizeof(word));
-	word &= packet | ext | free_or_fresh | flags << 12;
-	if (word == (packet | ext) ? m->m_priv_storage == NULL : word != packet || m->m_priv_storage != NULL)
-		return 0;
-	/* Neither in front of the window nor behind it are there less bytes than none. */
-	back = (uint64_t)m->m_priv_cap - (uint64_t)m_priv_front(m) - (uint64_t)(uint32_t)m->m_len;
-	return (m_priv_front(m) | (int64_t)back) >= 0;
+	return (word & (packet | free_or_fresh | flags << 12)) == packet;
 }
 
-/* The storage is this one's alone, too, and has so many bytes in front of the window. */
-M_PRIV_INLINE __attribute__((__always_inline__)) int m_priv_has_front(const struct mbuf *m, int len)
+/* Bytes of storage in front of the window. */
+M_PRIV_ALWAYS uint64_t m_priv_front(const struct mbuf *m)
 {
-	return len >= 0 && m_priv_is_packet(m, M_RDONLY) && ((uintptr_t)m->m_priv_zone & 1) == 0 &&
-	    m_priv_front(m) >= len;
+	return (uint64_t)((uintptr_t)m->m_data - (uintptr_t)m->m_priv_buf);
 }
 
-/* Where it is not inlined it is the function of that name. */
-void m_priv_adj(struct mbuf *m, int len);
+/* Whether the window is within the storage, and has so many bytes from an offset on. */
+M_PRIV_ALWAYS int m_priv_has(const struct mbuf *m, int off, int len)
+{
+	const uint64_t cap = m->m_priv_cap, room = cap - m_priv_front(m), there = (uint32_t)m->m_len;
+
+	return room <= cap && (uint64_t)(uint32_t)off + (uint32_t)len <= there && there <= room;
+}
+
+/* Whether the storage was not attached by hand, unknown to the library, and is this one's alone. */
+M_PRIV_ALWAYS int m_priv_is_own(const struct mbuf *m)
+{
+	return (m->m_priv_storage != NULL || (m->m_flags & M_EXT) == 0) && ((uintptr_t)m->m_priv_zone & 1) == 0;
+}
+
+/* Whether M_PREPEND finds room in front. */
+M_PRIV_ALWAYS int m_priv_has_front(const struct mbuf *m, int len)
+{
+	return m_priv_is_packet(m, M_RDONLY) && m_priv_has(m, 0, 0) && m_priv_is_own(m) && (uint32_t)len <= m_priv_front(m);
+}
+
+/* Touches no bytes, so that they are there is left to who does. */
 M_PRIV_INLINE void m_adj(struct mbuf *m, int len)
 {
 	if (m_priv_is_packet(m, 0) && len >= 0 && len <= m->m_len) {
@@ -330,6 +349,28 @@ M_PRIV_INLINE void m_adj(struct mbuf *m, int len)
 		m_priv_add(m->m_pkthdr.len, -len);
 	} else
 		m_priv_adj(m, len);
+}
+
+M_PRIV_INLINE struct mbuf *m_pullup(struct mbuf *m, int len)
+{
+	return m_priv_is_used(m) && m_priv_has(m, 0, len) ? m : m_priv_pullup(m, len);
+}
+
+M_PRIV_INLINE void m_copydata(const struct mbuf *m, int off, int len, void *buf)
+{
+	if (m_priv_is_used(m) && m_priv_has(m, off, len))
+		__builtin_memcpy(buf, m->m_data + off, (size_t)len);
+	else
+		m_priv_copydata(m, off, len, buf);
+}
+
+M_PRIV_INLINE void m_copyback(struct mbuf *m, int off, int len, const void *buf)
+{
+	if (m_priv_is_packet(m, M_RDONLY) && m_priv_has(m, off, len) && m_priv_is_own(m) &&
+	    (int64_t)off + len <= m->m_pkthdr.len)
+		__builtin_memcpy(m->m_data + off, buf, (size_t)len);
+	else
+		m_priv_copyback(m, off, len, buf);
 }
 #else
 #define m_priv_has_front(m, len) 0

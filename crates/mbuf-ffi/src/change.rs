@@ -160,6 +160,12 @@ fn result(function: &str, done: Result<(), Error>) -> c_int {
 
 unsafe fn copy_back(m: M, off: c_int, len: c_int, buf: *const c_void, how: c_int) -> Result<(), Error> {
     let (off, len) = (size(off)?, size(len)?);
+    // SAFETY: an mbuf of C's.
+    if let Some(place) = unsafe { Loose::first_bytes_mut(pool(), m, off, len) } {
+        // SAFETY: so many bytes, which may be those that are there.
+        unsafe { ptr::copy(buf.cast(), place.as_mut_ptr(), len) };
+        return Ok(());
+    }
     // SAFETY: a chain of C's, and so many bytes.
     unsafe {
         edit_waiting(m, how, |list| pool().wait(wait(how), || list.write_back(pool(), off, bytes(buf, len))))
@@ -175,6 +181,13 @@ pub unsafe extern "C" fn m_copyback(m: M, off: c_int, len: c_int, buf: *const c_
     if let Err(error) = unsafe { copy_back(m, off, len, buf, M_NOWAIT) } {
         report_void("m_copyback", &error);
     }
+}
+
+/// What is left of `m_copyback` where the header has the rest.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_priv_copyback(m: M, off: c_int, len: c_int, buf: *const c_void) {
+    // SAFETY: by this function's contract.
+    unsafe { m_copyback(m, off, len, buf) }
 }
 
 #[unsafe(no_mangle)]
@@ -195,12 +208,19 @@ pub unsafe extern "C" fn m_split(m: M, len: c_int, how: c_int) -> M {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn m_pullup(m: M, len: c_int) -> M {
     // SAFETY: an mbuf of C's.
-    match unsafe { View::first_len(pool(), m) } {
-        Ok(there) if len >= 0 && len as usize <= there => m,
-        // SAFETY: a chain of C's.
-        Ok(_) => unsafe { remake("m_pullup", m, M_NOWAIT, |list| list.pull_up(pool(), size(len)?)) },
-        Err(fault) => failed("m_pullup", fault.into()),
+    let there = unsafe { View::first_bytes(pool(), m) }.map(<[u8]>::len);
+    if there.is_some_and(|there| len >= 0 && len as usize <= there) {
+        return m;
     }
+    // SAFETY: by this function's contract.
+    unsafe { m_priv_pullup(m, len) }
+}
+
+/// What is left of `m_pullup` where the header has the rest.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_priv_pullup(m: M, len: c_int) -> M {
+    // SAFETY: a chain of C's.
+    unsafe { remake("m_pullup", m, M_NOWAIT, |list| list.pull_up(pool(), size(len)?)) }
 }
 
 #[unsafe(no_mangle)]

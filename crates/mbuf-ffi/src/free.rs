@@ -3,7 +3,7 @@
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use mbuf_core::ffi::{CMbuf, free_one, try_free};
+use mbuf_core::ffi::{CMbuf, free_one, free_or};
 
 use crate::border::{M, report};
 use crate::pool::pool;
@@ -47,18 +47,14 @@ unsafe fn slowly(function: &str, m: NonNull<CMbuf>) -> M {
 pub unsafe extern "C-unwind" fn m_free(m: M) -> M {
     let Some(m) = NonNull::new(m) else { return ptr::null_mut() };
     // SAFETY: by this function's contract. What is freed by the short way has none behind it.
-    unsafe { if try_free(m) { ptr::null_mut() } else { free_slowly(m) } }
+    unsafe { free_or(m, ptr::null_mut, || free_slowly(m)) }
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn m_freem(m: M) {
     let Some(m) = NonNull::new(m) else { return };
     // SAFETY: by this function's contract.
-    unsafe {
-        if !try_free(m) {
-            free_all(m);
-        }
-    }
+    unsafe { free_or(m, || (), || free_all(m)) }
 }
 
 #[cold]

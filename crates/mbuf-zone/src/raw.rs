@@ -21,7 +21,7 @@ use crate::page::{Heap, PageSource};
 use crate::stats::ZoneStats;
 pub use crate::sync::{Guard, Mutex};
 pub(crate) use crate::thread::discard_bare;
-pub use crate::thread::{discard, politely, put, take_or, try_put, try_put_bulk, try_put_if};
+pub use crate::thread::{discard, politely, put, put_or, take_or, try_put, try_put_bulk};
 use crate::zone::Core;
 pub use crate::zone::{Hooks, Observed};
 

@@ -237,52 +237,61 @@ fn get_slow<const LANE: usize>(core: &Arc<Core>, site: Option<Site>) -> Result<O
 #[inline(always)]
 pub unsafe fn try_put<const LANE: usize>(object: Object, head: &Head) -> bool {
     // SAFETY: by this function's contract.
-    unsafe { try_put_if::<LANE>(object, head, || true) }
+    unsafe { put_or::<LANE, _>(object, head.whence(), || true, || true, || false) }
 }
 
-/// The same, if `ready` says so when it is an unmarked one of that zone; and what `ready` does is done before another
-/// thread may have the object.
+/// The same, for an object that `ready` says to be free when it comes from an unmarked one of that zone; what `ready` does is
+/// done before another thread may have the object. `done` is what comes next, `otherwise` if nothing was given back.
+///
+/// For functions that are to be short: `done` and `otherwise` are called last, and what they need is not kept for them.
 ///
 /// # Safety
-/// As for [`try_put`], but that an object which is not ready need not be free.
+/// As for [`try_put`], but that an object which is not ready need not be free; `home` is what its head says.
 #[inline(always)]
-pub unsafe fn try_put_if<const LANE: usize>(
+pub unsafe fn put_or<const LANE: usize, R>(
     object: Object,
-    head: &Head,
+    home: Home,
     ready: impl FnOnce() -> bool,
-) -> bool {
-    match imp::hot::<LANE>(head.home_marked()) {
-        Some(cache) if ready() => {
-            // SAFETY: the lane's cache is owned by this thread and belongs to the object's zone; the object by this
-            // function's contract.
-            unsafe {
-                if let Err(place) = cache.publish(object) {
-                    put_settling::<LANE>(object, place, cache);
-                }
+    done: impl FnOnce() -> R,
+    otherwise: impl FnOnce() -> R,
+) -> R {
+    match imp::hot::<LANE>(home.0) {
+        // SAFETY: the lane's cache is owned by this thread and belongs to the object's zone; the object by this function's
+        // contract.
+        Some(cache) if ready() => unsafe {
+            match cache.publish(object) {
+                Ok(()) => done(),
+                Err(place) => put_settling::<LANE, R>(object, place, cache, done),
             }
-            true
-        }
-        _ => false,
+        },
+        _ => otherwise(),
     }
 }
 
-/// What is left to do of a [`try_put`] whose fast path failed: one call, so that there is little of it in every place
+/// What is left to do of a [`put_or`] whose fast path failed: one call, so that there is little of it in every place
 /// that frees.
 ///
 /// # Safety
 /// `place` is what [`Cache::publish`] returned for the object.
 #[cold]
 #[inline(never)]
-unsafe fn put_settling<const LANE: usize>(object: Object, place: *mut Place<Object>, cache: &Cache) {
+unsafe fn put_settling<const LANE: usize, R>(
+    object: Object,
+    place: *mut Place<Object>,
+    cache: &Cache,
+    done: impl FnOnce() -> R,
+) -> R {
     // SAFETY: by this function's contract.
-    let Err(object) = (unsafe { cache.settle_push(place, object) }) else { return };
-    // SAFETY: as above: given away, and not taken.
-    let core = unsafe { home(object) };
-    match imp::find::<LANE>(&core) {
-        None => core.put_shared(object),
-        // SAFETY: this thread's own cache of the object's zone; the object as above.
-        Some(cache) => unsafe { core.put_slow(&cache, object) },
+    if let Err(object) = unsafe { cache.settle_push(place, object) } {
+        // SAFETY: as above: given away, and not taken.
+        let core = unsafe { home(object) };
+        match imp::find::<LANE>(&core) {
+            None => core.put_shared(object),
+            // SAFETY: this thread's own cache of the object's zone; the object as above.
+            Some(cache) => unsafe { core.put_slow(&cache, object) },
+        }
     }
+    done()
 }
 
 /// Takes an object of the zone of that name ([`RawZone::name`](crate::raw::RawZone::name)), if it is the one this thread

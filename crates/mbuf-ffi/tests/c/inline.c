@@ -1,6 +1,6 @@
 /*
- * What the header does by itself is what the library does: M_PREPEND and m_adj on pairs of mbufs that are alike, one by the
- * header, the other by a call.
+ * What the header does by itself is what the library does: on pairs of mbufs that are alike, on one by the header, on the other
+ * by a call.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <mbuf.h>
@@ -15,7 +15,7 @@ static void never(struct mbuf *m)
 	(void)m;
 }
 
-enum { PLAIN, HEADER, CLUSTER, BARE_CLUSTER, JUMBO, LENT, SHARED, READ_ONLY, RECORD, TYPED, BY_HAND, TAKEN_AWAY, CHAIN, BROKEN, EXT_CLEARED, EXT_SET, KINDS };
+enum { PLAIN, HEADER, CLUSTER, BARE_CLUSTER, JUMBO, LENT, SHARED, READ_ONLY, RECORD, TYPED, BY_HAND, TAKEN_AWAY, CHAIN, BROKEN, EXT_CLEARED, EXT_SET, LIAR, KINDS };
 
 static struct mbuf *other; /* who shares with the last one made */
 
@@ -54,10 +54,13 @@ static struct mbuf *make(int kind)
 		m = m_getcl(M_NOWAIT, MT_DATA, M_PKTHDR);
 	}
 	CHECK(m != NULL);
+	memset(m->m_priv_buf, 'a', m->m_priv_cap);
 	m->m_data += 40;
 	m->m_len = 50;
 	if (m->m_flags & M_PKTHDR)
 		m->m_pkthdr.len = 50;
+	if (kind == LIAR)
+		m->m_pkthdr.len = 45;
 	if (kind == SHARED)
 		CHECK((other = m_copypacket(m, M_NOWAIT)) != NULL);
 	if (kind == READ_ONLY)
@@ -124,12 +127,64 @@ static const struct window { int start, len; } windows[] = {
 	{ 0, 50 }, { -40, 50 }, { -40, 0 }, { 0, 0 }, { -41, 50 }, { -60, 70 }, { 0, 1 << 20 }, { 0, -1 }, { 1 << 20, 5 }, { -(1 << 20), 5 },
 };
 static const int lengths[] = { 0, 1, 14, 39, 40, 41, 50, 51, 90, 1000, -1, -14, -50, -60, 0x7fffffff, -0x7fffffff };
+static const int offsets[] = { 0, 1, 10, 49, 50, 51, 1000, -1, -0x7fffffff };
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static void put(struct mbuf *m, const struct window *window)
 {
 	m->m_data += window->start;
 	m->m_len = window->len;
+}
+
+enum { PREPEND, ADJ, PULLUP, COPYDATA, COPYBACK, OPS };
+
+/* What an operation copied, if it did. */
+static char out[2][2048];
+static const char in[2048] = "what is written";
+
+/* Not inlined. */
+static void (*volatile call_adj)(struct mbuf *, int) = m_adj;
+static struct mbuf *(*volatile call_pullup)(struct mbuf *, int) = m_pullup;
+static void (*volatile call_copydata)(const struct mbuf *, int, int, void *) = m_copydata;
+static void (*volatile call_copyback)(struct mbuf *, int, int, const void *) = m_copyback;
+
+static struct mbuf *by_header(int op, struct mbuf *m, int off, int len)
+{
+	switch (op) {
+	case PREPEND:
+		M_PREPEND(m, len, M_NOWAIT);
+		return m;
+	case ADJ:
+		m_adj(m, len);
+		return m;
+	case PULLUP:
+		return m_pullup(m, len);
+	case COPYDATA:
+		m_copydata(m, off, len, out[0]);
+		return m;
+	default:
+		m_copyback(m, off, len, in);
+		return m;
+	}
+}
+
+static struct mbuf *by_call(int op, struct mbuf *m, int off, int len)
+{
+	switch (op) {
+	case PREPEND:
+		return m_priv_prepend(m, len, M_NOWAIT);
+	case ADJ:
+		call_adj(m, len);
+		return m;
+	case PULLUP:
+		return call_pullup(m, len);
+	case COPYDATA:
+		call_copydata(m, off, len, out[1]);
+		return m;
+	default:
+		call_copyback(m, off, len, in);
+		return m;
+	}
 }
 
 static void let_go(struct mbuf *m, struct mbuf *shared)
@@ -140,61 +195,78 @@ static void let_go(struct mbuf *m, struct mbuf *shared)
 		m_freem(shared);
 }
 
+static void compare(int kind, const struct window *window, int op, int off, int len)
+{
+	struct mbuf *m = make(kind), *m_other = other;
+	struct mbuf *n = make(kind), *n_other = other;
+	struct mbuf *m_was = m, *n_was = n;
+	const char *data;
+	int m_errno, n_errno;
+
+	put(m, window);
+	put(n, window);
+	data = m->m_data;
+	memset(out, 0, sizeof(out));
+	errno = 0;
+	m = by_header(op, m, off, len);
+	m_errno = errno;
+	errno = 0;
+	n = by_call(op, n, off, len);
+	n_errno = errno;
+	if (op == ADJ && m_errno == 0 && n_errno == EFAULT && len >= 0 && len <= window->len) {
+		/* Touches no bytes, and does not look whether they are there. */
+		CHECK_INT(m->m_data - data, len);
+		CHECK_INT(m->m_len, window->len - len);
+	} else if (kind == EXT_CLEARED && m_errno == 0 && n_errno == EFAULT) {
+		/* The library has not forgotten the storage, and the bytes are there. */
+		CHECK(m == m_was && m->m_data >= m->m_priv_buf);
+		CHECK(m->m_data + m->m_len <= m->m_priv_buf + m->m_priv_cap);
+	} else {
+		alike(m, m_was, n, n_was);
+		CHECK_INT(m_errno, n_errno);
+		CHECK(memcmp(out[0], out[1], sizeof(out[0])) == 0);
+		if (op == COPYBACK && m_errno == 0)
+			CHECK(memcmp(m->m_data, n->m_data, (size_t)m->m_len) == 0);
+	}
+	if (m == NULL && m_errno == EFAULT) {
+		/* What is wrong stays ours. */
+		m = m_was;
+		n = n_was;
+	}
+	let_go(m, m_other);
+	let_go(n, n_other);
+}
+
 int main(void)
 {
-	/* Not inlined. */
-	void (*volatile by_call)(struct mbuf *, int) = m_adj;
-	size_t i, j;
-	int kind, prepend;
+	size_t i, j, k;
+	int kind, op;
 
 	setenv("MBUF_ON_ERROR", "error", 1);
 	for (kind = 0; kind < KINDS; kind++)
 		for (i = 0; i < COUNT(windows); i++)
 			for (j = 0; j < COUNT(lengths); j++)
-				for (prepend = 0; prepend < 2; prepend++) {
-					struct mbuf *m = make(kind), *m_other = other;
-					struct mbuf *n = make(kind), *n_other = other;
-					struct mbuf *m_was = m, *n_was = n;
-					int m_errno, n_errno;
-
-					put(m, &windows[i]);
-					put(n, &windows[i]);
-					errno = 0;
-					if (prepend)
-						M_PREPEND(m, lengths[j], M_NOWAIT);
-					else
-						m_adj(m, lengths[j]);
-					m_errno = errno;
-					errno = 0;
-					if (prepend)
-						n = m_priv_prepend(n, lengths[j], M_NOWAIT);
-					else
-						by_call(n, lengths[j]);
-					n_errno = errno;
-					alike(m, m_was, n, n_was);
-					CHECK_INT(m_errno, n_errno);
-					if (m == NULL && m_errno == EFAULT) {
-						/* What is wrong stays ours. */
-						m = m_was;
-						n = n_was;
-					}
-					let_go(m, m_other);
-					let_go(n, n_other);
-				}
+				for (op = 0; op < OPS; op++)
+					for (k = 0; k < (op >= COPYDATA ? COUNT(offsets) : 1); k++)
+						if (op < COPYDATA || lengths[j] <= (int)sizeof(in))
+							compare(kind, &windows[i], op, offsets[k], lengths[j]);
 	/* A freed one is not touched. What others have of it keeps its flags. */
-	for (kind = 0; kind < KINDS; kind++) {
-		struct mbuf *m = make(kind), *next = m->m_next, *shared = other, *freed = m;
+	for (kind = 0; kind < KINDS; kind++)
+		for (op = 0; op < OPS; op++) {
+			struct mbuf *m = make(kind), *next = m->m_next, *shared = other;
 
-		m_free(m);
+			m_free(m);
+			errno = 0;
+			m = by_header(op, m, 0, op == PREPEND ? 0 : 3);
+			CHECK_INT(errno, EFAULT);
+			CHECK((m == NULL) == (op == PREPEND || op == PULLUP));
+			let_go(next, shared);
+		}
+	/* BSD has it that some do nothing with none. */
+	for (op = 0; op < OPS; op++) {
 		errno = 0;
-		m_adj(freed, 3);
-		CHECK_INT(errno, EFAULT);
-		errno = 0;
-		M_PREPEND(freed, 0, M_NOWAIT);
-		CHECK_INT(errno, EFAULT);
-		CHECK(freed == NULL);
-		let_go(next, shared);
+		CHECK(by_header(op, NULL, 0, 4) == NULL);
+		CHECK_INT(errno, op == ADJ || op == COPYBACK ? 0 : EFAULT);
 	}
-	m_adj(NULL, 4);
 	return 0;
 }

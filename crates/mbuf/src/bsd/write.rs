@@ -6,7 +6,7 @@ use crate::blank::{Parts, Source as Bytes, add_lengths};
 use crate::config::MJUM16BYTES;
 use crate::pool::Pool;
 use crate::raw::foreign::{Error, Loose};
-use crate::raw::{Edit, RawMbuf, Run};
+use crate::raw::{RawMbuf, Run};
 
 /// Storage for the bytes of mbufs that may not write their own, in order.
 struct Copies(Run);
@@ -80,26 +80,11 @@ impl Loose {
     /// there are more bytes than it said.
     pub fn write_back(&mut self, pool: &Pool, offset: usize, bytes: &[u8]) -> Result<(), Error> {
         let end = add_lengths(offset, bytes.len())?;
-        if !self.overwrite(offset..end, bytes) {
-            self.write_anywhere(pool, offset, bytes, end)?;
-        }
+        self.write_anywhere(pool, offset, bytes, end)?;
         if self.length().is_some_and(|len| (len.max(0) as usize) < end) {
             self.set_length(end);
         }
         Ok(())
-    }
-
-    /// Writes bytes of the first mbuf, if they all are, and it may. Whether it did.
-    #[inline]
-    fn overwrite(&mut self, range: core::ops::Range<usize>, bytes: &[u8]) -> bool {
-        let first = self.segs_mut().next().filter(|first| !needs_copy(first));
-        match first.and_then(Edit::own_bytes_mut).and_then(|own| own.get_mut(range)) {
-            Some(place) => {
-                place.copy_from_slice(bytes);
-                true
-            }
-            None => false,
-        }
     }
 
     fn write_anywhere(&mut self, pool: &Pool, offset: usize, bytes: &[u8], end: usize) -> Result<(), Error> {

@@ -171,16 +171,14 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The first mbuf alone, whatever follows.
+    /// The bytes of the first mbuf alone, whatever follows, if there is nothing wrong with it as far as they go.
     ///
     /// # Safety
     /// As for [`of`](Self::of), of the first mbuf.
     #[inline]
-    pub unsafe fn first_len(pool: &Pool, first: *mut CMbuf) -> Result<usize, Fault> {
+    pub unsafe fn first_bytes(pool: &Pool, first: *mut CMbuf) -> Option<&'a [u8]> {
         // SAFETY: by this function's contract.
-        unsafe {
-            foreign::look(pool.shared(), first.cast(), "the mbuf given").map(|first| first.as_ref().len())
-        }
+        unsafe { foreign::look_bytes(pool.shared(), first.cast()) }
     }
 
     /// Headroom and tailroom of the first mbuf.
@@ -345,6 +343,27 @@ impl Loose {
         }
     }
 
+    /// Bytes of the first mbuf to be written, if they all are, and it may be, and nothing about it is wrong, made by hand or to
+    /// be changed for that, whatever follows.
+    ///
+    /// # Safety
+    /// As for [`import`](Self::import), of the first mbuf, which is used through the slice alone.
+    #[inline]
+    pub unsafe fn first_bytes_mut<'a>(
+        pool: &Pool,
+        first: *mut CMbuf,
+        offset: usize,
+        len: usize,
+    ) -> Option<&'a mut [u8]> {
+        // SAFETY: by this function's contract.
+        let seg = unsafe { Edit::new(foreign::look_settled(pool.shared(), first.cast())?) };
+        let end = offset.checked_add(len)?;
+        if seg.has_header() && (seg.header().len as i32) < i32::try_from(end).ok()? {
+            return None;
+        }
+        seg.bytes_mut()?.get_mut(offset..end)
+    }
+
     /// Gives the chain to C.
     pub fn export(self) -> *mut CMbuf {
         let mut this = ManuallyDrop::new(self);
@@ -479,15 +498,21 @@ fn get_name_or<const LANE: usize>(
     unsafe { mbuf_zone::raw::take_or::<LANE, _>(name.load(Ordering::Relaxed), make, rest) }
 }
 
-/// Frees one mbuf that C had, if it is a simple one with none behind it that this thread's caches take. Otherwise returns
-/// false, with nothing changed.
+/// Frees one mbuf that C had, if it is a simple one with none behind it that this thread's caches take: `done` is what comes next.
+/// Else it is `otherwise`, with nothing changed.
+///
+/// For functions that are to be short: both are called last, and what they need is not kept for them.
 ///
 /// # Safety
 /// As for [`Loose::import_first`].
 #[inline(always)]
-pub unsafe fn try_free(mbuf: NonNull<CMbuf>) -> bool {
+pub unsafe fn free_or<R>(
+    mbuf: NonNull<CMbuf>,
+    done: impl Fn() -> R + Copy,
+    otherwise: impl FnOnce() -> R,
+) -> R {
     // SAFETY: by this function's contract.
-    unsafe { foreign::try_free(mbuf.cast()) }
+    unsafe { foreign::free_or(mbuf.cast(), done, otherwise) }
 }
 
 /// Frees one mbuf that C had, and returns the one behind it, and whether it was linked to another packet.
@@ -561,8 +586,10 @@ pub fn is_of(pool: &Pool, packet: &Packet) -> bool {
 }
 
 /// Whether a pool is audited now, and not by samples. Asks without a lock if it is not audited at all.
+#[inline]
 pub fn is_audited(pool: &Pool) -> bool {
-    pool.shared().inspector.auditor.sees_all()
+    let auditor = &pool.shared().inspector.auditor;
+    auditor.is_on() && auditor.sees_all()
 }
 
 /// Whether so many bytes from an offset on are among those there are.

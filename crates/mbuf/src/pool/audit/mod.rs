@@ -142,14 +142,16 @@ impl Auditor {
     }
 
     /// Relaxed: what it says is a matter of time; what it is about is behind the lock.
+    #[inline]
     pub(crate) fn is_on(&self) -> bool {
         self.on.load(Ordering::Relaxed)
     }
 
-    /// Whether every buffer that comes and goes is looked at, and not samples alone.
+    /// Whether every buffer that comes and goes is looked at, and not samples alone. Takes a lock.
     #[cfg(feature = "ffi")]
+    #[cold]
     pub(crate) fn sees_all(&self) -> bool {
-        self.is_on() && self.state.lock().ledger.as_ref().is_some_and(|ledger| !ledger.audit.is_sparse())
+        self.state.lock().ledger.as_ref().is_some_and(|ledger| !ledger.audit.is_sparse())
     }
 
     pub(crate) fn asked(&self) -> Option<Audit> {

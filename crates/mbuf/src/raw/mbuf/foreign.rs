@@ -248,6 +248,18 @@ pub(in crate::raw) unsafe fn look_single(pool: &Shared, mbuf: *mut RawMbuf) -> O
     }
 }
 
+/// The bytes of the mbuf that C names, if it is in use and they are within the storage that the library knows of.
+///
+/// # Safety
+/// As for [`look`]; nobody changes the bytes during `'a`.
+#[inline]
+pub(in crate::raw) unsafe fn look_bytes<'a>(pool: &Shared, mbuf: *mut RawMbuf) -> Option<&'a [u8]> {
+    // SAFETY: by this function's contract.
+    let raw = unsafe { known(pool, mbuf)?.as_ref() };
+    let there = !raw.has(flag::FREE) && raw.look_at(raw.buf.get().addr(), raw.capacity()).is_none();
+    there.then(|| raw.bytes())
+}
+
 /// The mbuf that C names, if there is nothing wrong with it, and nothing to [`settle`].
 ///
 /// # Safety
@@ -380,14 +392,18 @@ pub(in crate::raw) enum Settle {
     Dry(OpError),
 }
 
-/// Frees an mbuf that C had by the shortest path, or returns false and has done nothing: it is linked to another one, or not
-/// one that rests as it is.
+/// Frees an mbuf that C had by the shortest path: `done` is what comes next. Or has done nothing, and it is `otherwise`: the mbuf
+/// is linked to another one, or not one that rests as it is.
 ///
 /// # Safety
 /// The mbuf may be read, and if it is one of ours it is the caller's.
 #[inline(always)]
-pub(in crate::raw) unsafe fn try_free(place: NonNull<RawMbuf>) -> bool {
-    use mbuf_zone::raw::{Object, try_put_if};
+pub(in crate::raw) unsafe fn free_or<R>(
+    place: NonNull<RawMbuf>,
+    done: impl Fn() -> R + Copy,
+    otherwise: impl FnOnce() -> R,
+) -> R {
+    use mbuf_zone::raw::{Object, put_or};
     // SAFETY: by this function's contract.
     let raw = unsafe { place.as_ref() };
     let ready = |not: u32| {
@@ -403,12 +419,17 @@ pub(in crate::raw) unsafe fn try_free(place: NonNull<RawMbuf>) -> bool {
         }
         ready
     };
-    let object = Object::new(place.cast());
+    let (object, home) = (Object::new(place.cast()), raw.head.whence());
     // SAFETY: ours. Who is in the lane is one of its zone, unmarked; in use, with no links and no tags, it is at rest but for
     // its window and for what C says of storage. One that rests without has none, unless C attached some by hand.
     unsafe {
-        try_put_if::<{ lane::PACKETS[Class::Cluster.index()] }>(object, &raw.head, || ready(0))
-            || try_put_if::<{ lane::MBUF }>(object, &raw.head, || ready(flag::EXT))
+        put_or::<{ lane::PACKETS[Class::Cluster.index()] }, R>(
+            object,
+            home,
+            || ready(0),
+            done,
+            || put_or::<{ lane::MBUF }, R>(object, home, || ready(flag::EXT), done, otherwise),
+        )
     }
 }
 
