@@ -24,10 +24,13 @@ pub fn in_use(pool: &Pool) -> InUse {
 }
 
 /// Fails unless everything is back in the pool. Every test ends with this: a leak is a failure, whatever else passed.
+/// Whether its zones are sound is asked, too, but not under Miri, where that takes half of the time of all tests.
 #[track_caller]
 pub fn assert_empty(pool: &Pool) {
     assert_eq!(in_use(pool), InUse::default(), "the pool {} is not empty:\n{}", pool.name(), pool.stats());
-    assert_eq!(pool.check(), Ok(()), "of the pool {}", pool.name());
+    if !cfg!(miri) {
+        assert_eq!(pool.check(), Ok(()), "of the pool {}", pool.name());
+    }
 }
 
 /// Buffers held so that others do not get them.

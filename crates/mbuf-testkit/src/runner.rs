@@ -50,7 +50,10 @@ fn each<H: Kind, C: Clone + Debug>(cases: impl Fn(&Shape) -> Vec<C>, mut test: i
                     assert_eq!(built.chain.check(), Ok(()));
                     built.check_sharers();
                     drop(built);
-                    assert_empty(&pool);
+                    // Under Miri, where a look at all of a pool takes a second, once in the end.
+                    if !cfg!(miri) {
+                        assert_empty(&pool);
+                    }
                 }));
                 if let Err(panic) = result {
                     eprintln!("in the case {case:?} of {shape:?}");
@@ -59,6 +62,7 @@ fn each<H: Kind, C: Clone + Debug>(cases: impl Fn(&Shape) -> Vec<C>, mut test: i
             }
         }
     }
+    assert_empty(&pool);
 }
 
 fn borders(shape: &Shape) -> Vec<usize> {
