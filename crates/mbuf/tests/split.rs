@@ -187,6 +187,12 @@ fn the_packet_that_is_cut_keeps_its_own_tags_whichever_part_it_is() {
         drop(packet);
         assert_eq!(front.len(), at);
         drop(front);
+        // The only tag, too.
+        let mut packet = Packet::from_slice(&pool, &[1; 500]).unwrap();
+        packet.set_tag(Private(3));
+        let front = packet.split_to(at).unwrap();
+        assert_eq!((packet.tag(), front.tags().count()), (Some(&Private(3)), 0));
+        drop((packet, front));
         assert_empty(&pool);
     }
 }

@@ -98,7 +98,7 @@ impl<H: Head> MbufChain<H> {
         }
         let mut run = Run::new();
         let mut left = total;
-        while left > 0 || run.is_empty() {
+        while left > 0 {
             let n = left.min(MJUM16BYTES);
             run.push_back(contiguous(shared, H::HEADER && run.is_empty(), n, 0)?);
             left -= n;

@@ -45,6 +45,23 @@ fn a_window_beyond_its_storage_is_found() {
 }
 
 #[test]
+fn a_window_that_begins_outside_of_its_storage_is_found() {
+    let pool = Pool::new();
+    let packet = packet(&pool);
+    for (n, seg) in packet.segs().enumerate() {
+        let (old, buf, cap) = (seg.data.get(), seg.buf.get(), seg.cap.get() as usize);
+        for start in [buf.wrapping_sub(1), buf.wrapping_add(cap + 1)] {
+            seg.data.set(start);
+            let found = packet.check().expect_err("it was broken");
+            seg.data.set(old);
+            let said = matches!(found.fault, ChainFault::Window { data, .. } if data == start.addr());
+            assert!(said && found.segment == n, "{found}");
+        }
+    }
+    assert_eq!(packet.check(), Ok(()));
+}
+
+#[test]
 fn bounds_that_are_not_the_storages_are_found() {
     let found = broken(1, |seg| seg.cap.replace(2049), |seg, old| seg.cap.set(old));
     assert!(matches!(found.fault, ChainFault::Bounds { capacity: 2049, size: 2048, .. }), "{found}");
@@ -78,6 +95,14 @@ fn a_lost_mark_and_a_lost_count_are_found() {
     let found = broken(1, unmark, |seg, _| seg.head.mark());
     let kind = StorageKind::Cluster(Class::Cluster);
     assert_eq!(fault(found), (1, ChainFault::UnmarkedStorage { kind, sharers: 1 }));
+    let pool = Pool::new();
+    let mut packet = Packet::from_slice(&pool, &[1; 1900]).unwrap();
+    let other = packet.share_mut().unwrap();
+    packet.first().head.unmark();
+    let found = packet.check().expect_err("it was broken");
+    packet.first().head.mark();
+    assert_eq!(fault(found), (0, ChainFault::UnmarkedStorage { kind, sharers: 2 }));
+    drop(other);
     let lose = |seg: &RawMbuf| {
         let count = seg.storage().unwrap().refs.get();
         seg.storage().unwrap().refs.set(0);
