@@ -323,9 +323,10 @@ M_PRIV_ALWAYS uint64_t m_priv_front(const struct mbuf *m)
 /* Whether the window is within the storage, and has so many bytes from an offset on. */
 M_PRIV_ALWAYS int m_priv_has(const struct mbuf *m, int off, int len)
 {
-	const uint64_t cap = m->m_priv_cap, room = cap - m_priv_front(m), there = (uint32_t)m->m_len;
+	uint64_t room;
 
-	return room <= cap && (uint64_t)(uint32_t)off + (uint32_t)len <= there && there <= room;
+	return !__builtin_sub_overflow((uint64_t)m->m_priv_cap, m_priv_front(m), &room) &&
+	    (uint64_t)(uint32_t)off + (uint32_t)len <= (uint32_t)m->m_len && (uint32_t)m->m_len <= room;
 }
 
 /* Whether the storage was not attached by hand, unknown to the library, and is this one's alone. */
@@ -340,7 +341,7 @@ M_PRIV_ALWAYS int m_priv_has_front(const struct mbuf *m, int len)
 	return m_priv_is_packet(m, M_RDONLY) && m_priv_has(m, 0, 0) && m_priv_is_own(m) && (uint32_t)len <= m_priv_front(m);
 }
 
-/* Touches no bytes, so that they are there is left to who does. */
+/* Touches no bytes, and does not look whether they are there. */
 M_PRIV_INLINE void m_adj(struct mbuf *m, int len)
 {
 	if (m_priv_is_packet(m, 0) && len >= 0 && len <= m->m_len) {
@@ -356,9 +357,15 @@ M_PRIV_INLINE struct mbuf *m_pullup(struct mbuf *m, int len)
 	return m_priv_is_used(m) && m_priv_has(m, 0, len) ? m : m_priv_pullup(m, len);
 }
 
+/* Whether so many bytes, and not none, are at two places that have none in common. */
+M_PRIV_ALWAYS int m_priv_apart(const void *a, const void *b, int len)
+{
+	return (uint64_t)((uintptr_t)a - (uintptr_t)b) + (uint32_t)len - 1 >= 2 * (uint64_t)(uint32_t)len - 1;
+}
+
 M_PRIV_INLINE void m_copydata(const struct mbuf *m, int off, int len, void *buf)
 {
-	if (m_priv_is_used(m) && m_priv_has(m, off, len))
+	if (m_priv_is_used(m) && m_priv_has(m, off, len) && m_priv_apart(m->m_data + off, buf, len))
 		__builtin_memcpy(buf, m->m_data + off, (size_t)len);
 	else
 		m_priv_copydata(m, off, len, buf);
@@ -367,7 +374,7 @@ M_PRIV_INLINE void m_copydata(const struct mbuf *m, int off, int len, void *buf)
 M_PRIV_INLINE void m_copyback(struct mbuf *m, int off, int len, const void *buf)
 {
 	if (m_priv_is_packet(m, M_RDONLY) && m_priv_has(m, off, len) && m_priv_is_own(m) &&
-	    (int64_t)off + len <= m->m_pkthdr.len)
+	    (int64_t)off + len <= m->m_pkthdr.len && m_priv_apart(m->m_data + off, buf, len))
 		__builtin_memcpy(m->m_data + off, buf, (size_t)len);
 	else
 		m_priv_copyback(m, off, len, buf);

@@ -161,9 +161,9 @@ fn result(function: &str, done: Result<(), Error>) -> c_int {
 unsafe fn copy_back(m: M, off: c_int, len: c_int, buf: *const c_void, how: c_int) -> Result<(), Error> {
     let (off, len) = (size(off)?, size(len)?);
     // SAFETY: an mbuf of C's.
-    if let Some(place) = unsafe { Loose::first_bytes_mut(pool(), m, off, len) } {
+    if let Some(place) = unsafe { Loose::first_place(pool(), m, off, len) } {
         // SAFETY: so many bytes, which may be those that are there.
-        unsafe { ptr::copy(buf.cast(), place.as_mut_ptr(), len) };
+        unsafe { ptr::copy(buf.cast(), place.as_ptr(), len) };
         return Ok(());
     }
     // SAFETY: a chain of C's, and so many bytes.

@@ -133,28 +133,18 @@ pub unsafe extern "C" fn m_apply(
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn m_copydata(m: M, off: c_int, len: c_int, buf: *mut c_void) {
-    let first_bytes = || {
-        let (off, len) = (usize::try_from(off).ok()?, usize::try_from(len).ok()?);
-        // SAFETY: an mbuf of C's.
-        unsafe { View::first_bytes(pool(), m) }?.get(off..)?.get(..len)
-    };
-    // SAFETY: so much room, which may be that of these bytes; or a chain of C's.
-    unsafe {
-        match first_bytes() {
-            Some(bytes) => ptr::copy(bytes.as_ptr(), buf.cast(), bytes.len()),
-            None => m_priv_copydata(m, off, len, buf),
-        }
-    }
-}
-
-/// What is left of `m_copydata` where the header has the rest.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn m_priv_copydata(m: M, off: c_int, len: c_int, buf: *mut c_void) {
     if len == 0 {
         return;
     }
     let copied = size(off).and_then(|off| {
         let len = size(len)?;
+        // SAFETY: an mbuf of C's.
+        let first = unsafe { View::first_bytes(pool(), m) };
+        if let Some(bytes) = first.and_then(|first| first.get(off..)?.get(..len)) {
+            // SAFETY: so much room, which may be that of these bytes.
+            unsafe { ptr::copy(bytes.as_ptr(), buf.cast(), len) };
+            return Ok(());
+        }
         // SAFETY: a chain of C's, and so much room, which need not be initialised to be written as bytes.
         unsafe {
             read(m, |view| {
@@ -166,6 +156,13 @@ pub unsafe extern "C" fn m_priv_copydata(m: M, off: c_int, len: c_int, buf: *mut
     if let Err(error) = copied {
         report_void("m_copydata", &error);
     }
+}
+
+/// What is left of `m_copydata` where the header has the rest.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn m_priv_copydata(m: M, off: c_int, len: c_int, buf: *mut c_void) {
+    // SAFETY: by this function's contract.
+    unsafe { m_copydata(m, off, len, buf) }
 }
 
 #[unsafe(no_mangle)]

@@ -595,7 +595,7 @@ pub unsafe extern "C" fn mbuf_packet_set_meta(packet: *mut PacketHandle, which: 
 pub unsafe extern "C" fn mbuf_packet_into_mbuf(packet: *mut PacketHandle, out: *mut M) -> c_int {
     // SAFETY: a handle, and a place of C's.
     code(unsafe { see(packet) }.and_then(|seen| {
-        if out.is_null() || !mbuf_core::ffi::is_of(pool(), seen) {
+        if out.is_null() || !mbuf_core::ffi::is_of(pool(), seen) || !mbuf_core::ffi::fits(seen) {
             return Err(Error::Argument);
         }
         // SAFETY: as above.

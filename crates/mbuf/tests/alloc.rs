@@ -412,7 +412,13 @@ fn an_explicit_cache_gives_and_takes_packets_like_any_other() {
 #[test]
 fn pages_may_come_from_mappings_or_from_an_arena() {
     use mbuf::{Arena, Mmap};
-    let arena = || Arena::new(Vec::leak(vec![std::mem::MaybeUninit::uninit(); 4 << 20]));
+    // Where the arenas are: what somebody knows of is no leak.
+    static ARENAS: std::sync::Mutex<Vec<usize>> = std::sync::Mutex::new(Vec::new());
+    let arena = || {
+        let memory = Vec::leak(vec![std::mem::MaybeUninit::uninit(); 4 << 20]);
+        ARENAS.lock().unwrap().push(memory.as_ptr().addr());
+        Arena::new(memory)
+    };
     let pools = [
         Pool::builder().pages(Mmap::new()).build().unwrap(),
         Pool::builder().pages(Mmap::huge()).build().unwrap(),

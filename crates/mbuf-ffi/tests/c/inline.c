@@ -1,6 +1,6 @@
 /*
  * What the header does by itself is what the library does: on pairs of mbufs that are alike, on one by the header, on the other
- * by a call.
+ * by a call. But a call looks at more: compare() says at what.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <mbuf.h>
@@ -102,11 +102,14 @@ static long told(const struct mbuf *m, const struct mbuf *of, int what)
 	case 0:
 		return m == of;
 	case 1:
-		return m == of ? m->m_data - m->m_priv_buf : 0;
+		if (m != of)
+			return 0;
+		return m->m_data - (m->m_priv_storage != NULL ? m->m_priv_buf : (const char *)m);
 	case 2:
 		return m->m_len;
 	case 3:
-		return m->m_flags & M_PKTHDR ? m->m_pkthdr.len : -2;
+		/* Or what is there instead. */
+		return m->m_flags & M_PKTHDR || (m == of && m->m_priv_storage == NULL) ? m->m_pkthdr.len : -2;
 	case 4:
 		return m->m_next == NULL ? 0 : m->m_next->m_len + 1;
 	default:
@@ -217,8 +220,8 @@ static void compare(int kind, const struct window *window, int op, int off, int 
 		/* Touches no bytes, and does not look whether they are there. */
 		CHECK_INT(m->m_data - data, len);
 		CHECK_INT(m->m_len, window->len - len);
-	} else if (kind == EXT_CLEARED && m_errno == 0 && n_errno == EFAULT) {
-		/* The library has not forgotten the storage, and the bytes are there. */
+	} else if ((kind == EXT_CLEARED || kind == EXT_SET || kind == BY_HAND) && m_errno == 0 && n_errno == EFAULT) {
+		/* Flags were changed by hand; the bytes are those of the storage that the library knows of. */
 		CHECK(m == m_was && m->m_data >= m->m_priv_buf);
 		CHECK(m->m_data + m->m_len <= m->m_priv_buf + m->m_priv_cap);
 	} else {
@@ -235,6 +238,19 @@ static void compare(int kind, const struct window *window, int op, int off, int 
 	}
 	let_go(m, m_other);
 	let_go(n, n_other);
+}
+
+/* Whether there is a buffer, after none of its bytes were copied: the compiler may not conclude that there is. */
+static int is_there_to(struct mbuf *m, int none, char *buf)
+{
+	m_copydata(m, 0, none, buf);
+	return buf != NULL;
+}
+
+static int is_there_from(struct mbuf *m, int none, char *buf)
+{
+	m_copyback(m, 0, none, buf);
+	return buf != NULL;
 }
 
 int main(void)
@@ -262,6 +278,30 @@ int main(void)
 			CHECK((m == NULL) == (op == PREPEND || op == PULLUP));
 			let_go(next, shared);
 		}
+	/* From and to bytes of the same mbuf, of a number that the compiler knows. */
+	for (i = 0; i < 17; i++) {
+		struct mbuf *m = make(CLUSTER), *n = make(CLUSTER);
+
+		for (j = 0; j < 50; j++)
+			m->m_data[j] = n->m_data[j] = (char)j;
+		m_copyback(m, (int)i, 33, m->m_data + 16 - i);
+		call_copyback(n, (int)i, 33, n->m_data + 16 - i);
+		CHECK(memcmp(m->m_data, n->m_data, 50) == 0);
+		m_copydata(m, (int)i, 33, m->m_data + 16 - i);
+		call_copydata(n, (int)i, 33, n->m_data + 16 - i);
+		CHECK(memcmp(m->m_data, n->m_data, 50) == 0);
+		m_freem(m);
+		m_freem(n);
+	}
+	for (i = 0; i < 2; i++) {
+		int (*volatile is_there)(struct mbuf *, int, char *) = i == 0 ? is_there_to : is_there_from;
+		struct mbuf *m = make(CLUSTER);
+
+		CHECK(!is_there(m, 0, NULL));
+		m_copydata(m, 0, 0, NULL);
+		m_copyback(m, 0, 0, NULL);
+		m_freem(m);
+	}
 	/* BSD has it that some do nothing with none. */
 	for (op = 0; op < OPS; op++) {
 		errno = 0;

@@ -1,5 +1,8 @@
 /* Handles: every function, its errors, and that nothing is lost when one fails. */
+#define _DEFAULT_SOURCE
 #include <mbuf.h>
+#include <limits.h>
+#include <sys/mman.h>
 #include <mbuf/packet.h>
 #include "check.h"
 
@@ -20,6 +23,7 @@ static int is(mbuf_packet_t *p, const char *bytes)
 
 int main(void)
 {
+	void *huge;
 	const char *names[2] = { "kern.ipc.nmbclusters", "kern.ipc.nmbufs" }, *values[2] = { "many", "64" };
 	mbuf_pool_t *pool = NULL, *standard;
 	mbuf_packet_t *a, *b, *c, *many[200];
@@ -100,6 +104,13 @@ int main(void)
 
 	/* To mbuf.h and back. */
 	CHECK(mbuf_pool_default(&standard) == MBUF_OK);
+	/* Not what is longer than an int. */
+	huge = mmap(NULL, 1 + (size_t)INT_MAX, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	CHECK(huge != MAP_FAILED);
+	CHECK(mbuf_packet_over(standard, huge, 1 + (size_t)INT_MAX, NULL, NULL, &a) == MBUF_OK);
+	CHECK(mbuf_packet_into_mbuf(a, &m) == MBUF_ERROR_ARGUMENT && mbuf_packet_len(a) == 1 + (size_t)INT_MAX);
+	mbuf_packet_free(a);
+	CHECK(munmap(huge, 1 + (size_t)INT_MAX) == 0);
 	CHECK(mbuf_packet_copy_of(standard, "hello world", 11, &a) == MBUF_OK);
 	CHECK(mbuf_packet_into_mbuf(a, &m) == MBUF_OK && m->m_pkthdr.len == 11 && (m->m_flags & M_PKTHDR));
 	CHECK(memcmp(mtod(m, char *), "hello world", 11) == 0);

@@ -171,14 +171,14 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The bytes of the first mbuf alone, whatever follows, if there is nothing wrong with it as far as they go.
+    /// The bytes of the first mbuf alone, whatever follows, if nothing about it is wrong or made by hand.
     ///
     /// # Safety
     /// As for [`of`](Self::of), of the first mbuf.
     #[inline]
     pub unsafe fn first_bytes(pool: &Pool, first: *mut CMbuf) -> Option<&'a [u8]> {
         // SAFETY: by this function's contract.
-        unsafe { foreign::look_bytes(pool.shared(), first.cast()) }
+        unsafe { foreign::look_sound(pool.shared(), first.cast()).map(|first| first.as_ref().bytes()) }
     }
 
     /// Headroom and tailroom of the first mbuf.
@@ -343,25 +343,25 @@ impl Loose {
         }
     }
 
-    /// Bytes of the first mbuf to be written, if they all are, and it may be, and nothing about it is wrong, made by hand or to
-    /// be changed for that, whatever follows.
+    /// Where so many bytes of the first mbuf are to be written, if they all are, and it may be, and nothing about it is wrong,
+    /// made by hand or to be changed for that, whatever follows.
     ///
     /// # Safety
-    /// As for [`import`](Self::import), of the first mbuf, which is used through the slice alone.
+    /// As for [`import`](Self::import), of the first mbuf.
     #[inline]
-    pub unsafe fn first_bytes_mut<'a>(
+    pub unsafe fn first_place(
         pool: &Pool,
         first: *mut CMbuf,
         offset: usize,
         len: usize,
-    ) -> Option<&'a mut [u8]> {
+    ) -> Option<NonNull<u8>> {
         // SAFETY: by this function's contract.
         let seg = unsafe { Edit::new(foreign::look_settled(pool.shared(), first.cast())?) };
         let end = offset.checked_add(len)?;
         if seg.has_header() && (seg.header().len as i32) < i32::try_from(end).ok()? {
             return None;
         }
-        seg.bytes_mut()?.get_mut(offset..end)
+        Some(NonNull::from(seg.bytes_mut()?.get_mut(offset..end)?).cast())
     }
 
     /// Gives the chain to C.
@@ -578,6 +578,11 @@ impl CMbuf {
         // SAFETY: by this function's contract.
         unsafe { (*this).0.data_address() }
     }
+}
+
+/// Whether C can tell of all lengths of a packet, which it has as `int`.
+pub fn fits(packet: &Packet) -> bool {
+    packet.segs().map(|seg| seg.capacity()).chain([packet.len()]).all(|len| i32::try_from(len).is_ok())
 }
 
 /// Whether all mbufs of a packet are of a pool.

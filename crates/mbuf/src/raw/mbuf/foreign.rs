@@ -236,28 +236,24 @@ unsafe fn known(pool: &Shared, mbuf: *mut RawMbuf) -> Option<NonNull<RawMbuf>> {
     pool.knows(unsafe { &(*place.as_ptr()).head }).then_some(place)
 }
 
-/// The mbuf that C names, if there is nothing wrong with it and nothing made by hand, and none behind it.
+/// The mbuf that C names, if there is nothing wrong with it and nothing made by hand.
+///
+/// # Safety
+/// As for [`look`].
+#[inline]
+pub(in crate::raw) unsafe fn look_sound(pool: &Shared, mbuf: *mut RawMbuf) -> Option<NonNull<RawMbuf>> {
+    // SAFETY: by this function's contract.
+    unsafe { known(pool, mbuf).filter(|place| place.as_ref().is_sound()) }
+}
+
+/// The same, and none behind it.
 ///
 /// # Safety
 /// As for [`look`].
 #[inline]
 pub(in crate::raw) unsafe fn look_single(pool: &Shared, mbuf: *mut RawMbuf) -> Option<NonNull<RawMbuf>> {
     // SAFETY: by this function's contract.
-    unsafe {
-        known(pool, mbuf).filter(|place| place.as_ref().is_sound() && place.as_ref().next.get().is_null())
-    }
-}
-
-/// The bytes of the mbuf that C names, if it is in use and they are within the storage that the library knows of.
-///
-/// # Safety
-/// As for [`look`]; nobody changes the bytes during `'a`.
-#[inline]
-pub(in crate::raw) unsafe fn look_bytes<'a>(pool: &Shared, mbuf: *mut RawMbuf) -> Option<&'a [u8]> {
-    // SAFETY: by this function's contract.
-    let raw = unsafe { known(pool, mbuf)?.as_ref() };
-    let there = !raw.has(flag::FREE) && raw.look_at(raw.buf.get().addr(), raw.capacity()).is_none();
-    there.then(|| raw.bytes())
+    unsafe { look_sound(pool, mbuf).filter(|place| place.as_ref().next.get().is_null()) }
 }
 
 /// The mbuf that C names, if there is nothing wrong with it, and nothing to [`settle`].
