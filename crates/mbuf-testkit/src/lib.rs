@@ -32,7 +32,7 @@ mod world;
 pub use failure::{Failures, for_every_failure};
 pub use op::{Dial, Op};
 pub use owner::{Counted, Drops, PanicOnDrop};
-pub use pages::{FailingPages, PageBudget};
+pub use pages::{FailingPages, PageBudget, for_ever};
 pub use pool::{Hold, InUse, assert_empty, in_use};
 pub use rng::Rng;
 pub use runner::{each_offset, each_range, each_shape};

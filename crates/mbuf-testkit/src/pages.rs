@@ -2,9 +2,10 @@
 #![allow(unsafe_code)]
 
 use std::alloc::Layout;
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use mbuf::{Heap, PageSource};
 
@@ -68,4 +69,12 @@ unsafe impl PageSource for FailingPages {
         // SAFETY: by this function's contract the run came from `acquire`, so from `Heap`.
         unsafe { Heap.release(run, layout) };
     }
+}
+
+/// Memory that is never given back. A static knows of it, so that neither Miri nor a sanitizer takes it for lost.
+pub fn for_ever(bytes: usize) -> &'static mut [MaybeUninit<u8>] {
+    static ALL: Mutex<Vec<AtomicPtr<MaybeUninit<u8>>>> = Mutex::new(Vec::new());
+    let memory = Vec::leak(vec![MaybeUninit::uninit(); bytes]);
+    ALL.lock().expect("nothing panics here").push(AtomicPtr::new(memory.as_mut_ptr()));
+    memory
 }

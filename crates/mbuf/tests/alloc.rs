@@ -4,7 +4,7 @@ use mbuf::{
     AllocCause, BuildError, Chain, Class, MCLBYTES, MHLEN, MINCLSIZE, MJUM16BYTES, MLEN, MbufChain, OpError,
     Packet, Pool, Resource, StorageKind,
 };
-use mbuf_testkit::{Hold, assert_empty, both_kinds, in_use, pattern, scaled};
+use mbuf_testkit::{Hold, assert_empty, both_kinds, for_ever, in_use, pattern, scaled};
 
 const LENGTHS: &[usize] = if cfg!(miri) {
     &[0, 1, 88, 89, 200, 2049, 5000]
@@ -412,17 +412,10 @@ fn an_explicit_cache_gives_and_takes_packets_like_any_other() {
 #[test]
 fn pages_may_come_from_mappings_or_from_an_arena() {
     use mbuf::{Arena, Mmap};
-    // Where the arenas are: what somebody knows of is no leak.
-    static ARENAS: std::sync::Mutex<Vec<usize>> = std::sync::Mutex::new(Vec::new());
-    let arena = || {
-        let memory = Vec::leak(vec![std::mem::MaybeUninit::uninit(); 4 << 20]);
-        ARENAS.lock().unwrap().push(memory.as_ptr().addr());
-        Arena::new(memory)
-    };
     let pools = [
         Pool::builder().pages(Mmap::new()).build().unwrap(),
         Pool::builder().pages(Mmap::huge()).build().unwrap(),
-        Pool::builder().pages(arena()).build().unwrap(),
+        Pool::builder().pages(Arena::new(for_ever(4 << 20))).build().unwrap(),
     ];
     for pool in &pools {
         for _ in 0..2 {

@@ -2,15 +2,15 @@
 //! brakes, sharing at the limit.
 #![allow(unsafe_code)]
 use std::future::Future;
-use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use mbuf::{AllocError, Class, Packet, Pool, ReclaimKind, Wait};
+use mbuf_testkit::for_ever;
 use mbuf_zone::{Arena, Lifecycle, ObjectZone};
 
 /// Times are those of a processor. Miri takes longer.
@@ -27,14 +27,6 @@ fn within(what: &str, secs: u64, f: impl FnOnce() + Send + 'static) {
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("{what}: hangs"),
         Err(_) => panic!("{what}: panicked"),
     }
-}
-
-/// Memory that is never given back. A static knows of it, so that Miri does not take it for lost.
-fn for_ever(bytes: usize) -> &'static mut [MaybeUninit<u8>] {
-    static ALL: Mutex<Vec<AtomicPtr<MaybeUninit<u8>>>> = Mutex::new(Vec::new());
-    let memory = Vec::leak(vec![MaybeUninit::uninit(); bytes]);
-    ALL.lock().unwrap().push(AtomicPtr::new(memory.as_mut_ptr()));
-    memory
 }
 
 fn clusters(pool: &Pool, n: usize) -> Vec<Packet> {

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mbuf::{AllocError, Class, Packet, Pool, Wait};
-use mbuf_testkit::{Rng, assert_empty};
+use mbuf_testkit::{Rng, assert_empty, for_ever};
 use mbuf_zone::Arena;
 
 fn secs() -> Duration {
@@ -167,8 +167,7 @@ fn a_reservation_that_comes_and_goes_refuses_nobody() {
 /// d. Trim beside, memory from an arena.
 #[test]
 fn a_trim_hides_no_memory() {
-    let memory = Vec::leak(vec![std::mem::MaybeUninit::<u8>::uninit(); 128 << 10]);
-    let pool = Pool::builder().pages(Arena::new(memory)).build().unwrap();
+    let pool = Pool::builder().pages(Arena::new(for_ever(128 << 10))).build().unwrap();
     let r = users(
         &pool,
         4,

@@ -1,5 +1,6 @@
 //! Memory goes back to the system, as the system counts it. Alone in its process: it measures all of it.
-#![cfg(all(target_os = "linux", not(miri)))]
+//! AddressSanitizer keeps what is freed.
+#![cfg(all(target_os = "linux", not(any(miri, mbuf_asan))))]
 
 use std::thread;
 

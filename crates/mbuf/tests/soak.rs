@@ -136,7 +136,7 @@ fn a_long_life_at_the_limit_with_faults_loses_nothing_and_does_not_grow() {
             warm >> 10,
             now >> 10
         );
-        // What the allocator of the system keeps for itself moves by some.
-        assert!(now <= warm + (16 << 20), "grew from {warm} to {now} bytes");
+        // What the allocator of the system keeps for itself moves by some. AddressSanitizer keeps what is freed.
+        assert!(cfg!(mbuf_asan) || now <= warm + (16 << 20), "grew from {warm} to {now} bytes");
     }
 }
