@@ -44,7 +44,7 @@ thread() {
 
 # What is checked there and not elsewhere: the code as it ships, optimised, on the allocator of the system. What the tests in
 # `damage` write is free, which it finds before the audit does. Threads take turns there: a test in which they wait for each other
-# takes five minutes, and is the other two's.
+# takes minutes, and is the other two's.
 valgrind_() {
     local tests=(--test external --test share --test audit)
     [ "$what" = smoke ] || tests+=(--test attacks --test alloc --test defects --test failure --test split --test join --test write --test header_tags)
