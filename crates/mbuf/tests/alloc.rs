@@ -485,7 +485,8 @@ fn packets_of_all_kinds_are_freed_at_once() {
             packets.push(shared);
             let mut two = Packet::with_cluster(pool).unwrap();
             two.extend_from_slice(b"two").unwrap();
-            two.append(Packet::from_slice(pool, b" segments").unwrap()).unwrap();
+            two.append(Packet::from_slice(pool, &[b'.'; 1000]).unwrap()).unwrap();
+            assert_eq!(two.segment_count(), 2);
             packets.push(two);
             packets.push(Packet::with_cluster(pool).unwrap());
         }

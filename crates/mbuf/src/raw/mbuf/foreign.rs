@@ -44,6 +44,7 @@ const _: () = {
     assert!(offset_of!(Meta, priority) == 28 && offset_of!(Meta, timestamp) == 32);
     assert!(offset_of!(Meta, user) == 40 && offset_of!(Meta, scratch) == 48);
     assert!(flag::EXT == 1 << 12 && flag::PKTHDR == 1 << 13 && flag::END == 1 << 14);
+    assert!(flag::FRESH == 1 << 5 && flag::FREE == 1 << 8);
     assert!(flag::READ_ONLY == 1 << 30 && flag::COUNTED == 1 << 31 && flag::TYPE_MASK == 0xf);
 };
 
