@@ -3,11 +3,11 @@
 use std::ffi::c_int;
 use std::ptr;
 
-use mbuf_core::ffi::{Error, Loose, View};
+use mbuf_core::ffi::{Error, Loose, Object, Share, View, share_or, share_with};
 
 use crate::border::{M, given, read, report, size};
 use crate::free::m_freem;
-use crate::pool::{pool, wait};
+use crate::pool::{NAMES, pool, wait};
 
 const M_COPYALL: c_int = 1_000_000_000;
 
@@ -21,8 +21,51 @@ unsafe fn copied(
     given(function, unsafe { read(m, |view| pool().wait(wait(how), || copy(view))) })
 }
 
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn m_copym(m: M, off: c_int, len: c_int, how: c_int) -> M {
+/// The arguments of `m_copym`.
+#[derive(Clone, Copy)]
+struct Copym {
+    m: M,
+    off: c_int,
+    len: c_int,
+    how: c_int,
+}
+
+impl Share for Copym {
+    #[inline(always)]
+    fn from(self) -> M {
+        self.m
+    }
+
+    #[inline(always)]
+    fn part(self, have: usize, _: bool) -> Option<(usize, usize)> {
+        // What is negative is more than there is.
+        let off = self.off as u32 as usize;
+        Some((off, if self.len == M_COPYALL { have.wrapping_sub(off) } else { self.len as u32 as usize }))
+    }
+
+    #[inline(always)]
+    fn otherwise(self) -> M {
+        // SAFETY: by the contract of `m_copym`.
+        unsafe { copym_slowly(self.m, self.off, self.len, self.how) }
+    }
+
+    #[inline(always)]
+    fn later(self, object: Object) -> M {
+        // SAFETY: as above.
+        unsafe { copym_later(object, self.m, self.off, self.len, self.how) }
+    }
+}
+
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn copym_later(object: Object, m: M, off: c_int, len: c_int, how: c_int) -> M {
+    // SAFETY: by this function's contract.
+    unsafe { share_with(object, &NAMES, Copym { m, off, len, how }) }
+}
+
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn copym_slowly(m: M, off: c_int, len: c_int, how: c_int) -> M {
     let copy = |view: &View<'_>| {
         let off = size(off)?;
         let len = if len == M_COPYALL { view.len().saturating_sub(off) } else { size(len)? };
@@ -33,9 +76,60 @@ pub unsafe extern "C" fn m_copym(m: M, off: c_int, len: c_int, how: c_int) -> M 
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn m_copypacket(m: M, how: c_int) -> M {
+pub unsafe extern "C-unwind" fn m_copym(m: M, off: c_int, len: c_int, how: c_int) -> M {
+    // SAFETY: by this function's contract.
+    unsafe { share_or(&NAMES, Copym { m, off, len, how }) }
+}
+
+/// The arguments of `m_copypacket`.
+#[derive(Clone, Copy)]
+struct Copypacket {
+    m: M,
+    how: c_int,
+}
+
+impl Share for Copypacket {
+    #[inline(always)]
+    fn from(self) -> M {
+        self.m
+    }
+
+    #[inline(always)]
+    fn part(self, have: usize, has_header: bool) -> Option<(usize, usize)> {
+        has_header.then_some((0, have))
+    }
+
+    #[inline(always)]
+    fn otherwise(self) -> M {
+        // SAFETY: by the contract of `m_copypacket`.
+        unsafe { copypacket_slowly(self.m, self.how) }
+    }
+
+    #[inline(always)]
+    fn later(self, object: Object) -> M {
+        // SAFETY: as above.
+        unsafe { copypacket_later(object, self.m, self.how) }
+    }
+}
+
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn copypacket_later(object: Object, m: M, how: c_int) -> M {
+    // SAFETY: by this function's contract.
+    unsafe { share_with(object, &NAMES, Copypacket { m, how }) }
+}
+
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn copypacket_slowly(m: M, how: c_int) -> M {
     // SAFETY: by this function's contract.
     unsafe { copied("m_copypacket", m, how, |view| view.share_packet()) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn m_copypacket(m: M, how: c_int) -> M {
+    // SAFETY: by this function's contract.
+    unsafe { share_or(&NAMES, Copypacket { m, how }) }
 }
 
 #[unsafe(no_mangle)]

@@ -3,7 +3,7 @@
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use mbuf_core::ffi::{CMbuf, free_one, free_or};
+use mbuf_core::ffi::{CMbuf, free_one, free_or, leave_or};
 
 use crate::border::{M, report};
 use crate::pool::pool;
@@ -19,13 +19,7 @@ fn cut(function: &str, m: NonNull<CMbuf>) {
     }
 }
 
-#[cold]
 #[inline(never)]
-unsafe extern "C" fn free_slowly(m: NonNull<CMbuf>) -> M {
-    // SAFETY: by this function's contract.
-    unsafe { slowly("m_free", m) }
-}
-
 unsafe fn slowly(function: &str, m: NonNull<CMbuf>) -> M {
     // SAFETY: an mbuf that C gives up.
     match unsafe { free_one(pool(), m) } {
@@ -47,17 +41,43 @@ unsafe fn slowly(function: &str, m: NonNull<CMbuf>) -> M {
 pub unsafe extern "C-unwind" fn m_free(m: M) -> M {
     let Some(m) = NonNull::new(m) else { return ptr::null_mut() };
     // SAFETY: by this function's contract. What is freed by the short way has none behind it.
-    unsafe { free_or(m, ptr::null_mut, || free_slowly(m)) }
+    unsafe { free_or(m, ptr::null_mut, || free_next(m)) }
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn m_freem(m: M) {
     let Some(m) = NonNull::new(m) else { return };
     // SAFETY: by this function's contract.
-    unsafe { free_or(m, || (), || free_all(m)) }
+    unsafe { free_or(m, || (), || free_more(m)) }
+}
+
+/// Frees one that is linked, or shares what it has.
+#[inline(never)]
+unsafe extern "C-unwind" fn free_next(m: NonNull<CMbuf>) -> M {
+    // SAFETY: by this function's contract.
+    unsafe { leave_or(m, |next| next, move || free_slowly(m)) }
+}
+
+/// The same, and all behind it.
+#[inline(never)]
+unsafe extern "C-unwind" fn free_more(m: NonNull<CMbuf>) {
+    let rest = |next| {
+        if let Some(next) = NonNull::new(next) {
+            // SAFETY: by this function's contract.
+            unsafe { free_all(next) };
+        }
+    };
+    // SAFETY: by this function's contract.
+    unsafe { leave_or(m, rest, move || free_all(m)) }
 }
 
 #[cold]
+#[inline(never)]
+unsafe extern "C" fn free_slowly(m: NonNull<CMbuf>) -> M {
+    // SAFETY: by this function's contract.
+    unsafe { slowly("m_free", m) }
+}
+
 #[inline(never)]
 unsafe extern "C" fn free_all(m: NonNull<CMbuf>) {
     // SAFETY: by this function's contract.
@@ -69,6 +89,6 @@ pub(crate) unsafe fn free_chain(function: &str, m: NonNull<CMbuf>) {
     let mut next = Some(m);
     while let Some(m) = next {
         // SAFETY: a chain that C gives up.
-        next = NonNull::new(unsafe { slowly(function, m) });
+        next = NonNull::new(unsafe { leave_or(m, |next| next, move || slowly(function, m)) });
     }
 }

@@ -7,10 +7,11 @@ use std::process::Command;
 
 use common::{build, compile, compilers, has, libraries, ran, source};
 
-const PROGRAMS: [&str; 12] = [
+const PROGRAMS: [&str; 13] = [
     "smoke",
     "border",
     "inline",
+    "short",
     "rest",
     "packet",
     "freebsd",

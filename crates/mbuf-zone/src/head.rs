@@ -29,6 +29,20 @@ pub struct Home(pub(crate) *const Core);
 
 const MARK: usize = 1;
 
+impl Home {
+    /// Whether the object is marked.
+    #[inline(always)]
+    pub fn is_marked(self) -> bool {
+        self.0.addr() & MARK != 0
+    }
+
+    /// The same zone, without a mark.
+    #[inline(always)]
+    pub fn unmarked(self) -> Self {
+        Home(self.0.map_addr(|a| a & !MARK))
+    }
+}
+
 const _: () = assert!(align_of::<Core>() > MARK);
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Head>() == 16);
@@ -55,6 +69,12 @@ impl Head {
     #[inline]
     pub(crate) fn set_home(&self, home: *const Core) {
         self.home.store(home.cast_mut(), Ordering::Relaxed);
+    }
+
+    /// Whether this is an object of the zone of that name ([`RawZone::name`](crate::raw::RawZone::name)), marked or not.
+    #[inline(always)]
+    pub fn is_of(&self, name: *const ()) -> bool {
+        ptr::eq(self.home(), name.cast())
     }
 
     /// Keeps the object off the inlined free path. May be called through shared references.
@@ -100,6 +120,7 @@ impl Head {
 
 /// The address of one object of a zone: a token. Whoever holds it decides what it may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
 pub struct Object(NonNull<Head>);
 
 // SAFETY: an address; using it is unsafe and says what is needed.

@@ -246,8 +246,8 @@ pub unsafe fn try_put<const LANE: usize>(object: Object, head: &Head) -> bool {
 /// For functions that are to be short: `done` and `otherwise` are called last, and what they need is not kept for them.
 ///
 /// # Safety
-/// `home` is what the object's head says. If that is unmarked and `ready` says so, the object is a free one of its zone that
-/// the caller gives away.
+/// `home` is what the object's head says, or says when `ready` was called. If that is unmarked and `ready` says so, the object is
+/// a free one of its zone that the caller gives away.
 #[inline(always)]
 pub unsafe fn put_or<const LANE: usize, R>(
     object: Object,

@@ -189,6 +189,7 @@ mod tune;
 pub mod ffi {
     pub use crate::bsd::*;
     pub use crate::raw::foreign::*;
+    pub use crate::raw::short::*;
 }
 
 pub use check::{ChainFault, Corruption, PoolCorruption, QueueCorruption};

@@ -12,15 +12,10 @@
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicPtr, Ordering};
-
-use mbuf_zone::raw::Object;
 
 use super::chain::{Chain, Head, MbufChain, Packet};
-use super::lane;
-use super::mbuf::{self, Edit, Mbuf, RawMbuf, foreign, lent};
+use super::mbuf::{self, Edit, RawMbuf, foreign, lent};
 use super::run::{Run, Segs, SegsMut};
-use crate::config::Class;
 use crate::error::{AllocError, OpError};
 use crate::pool::{Pool, Shared};
 
@@ -435,84 +430,6 @@ impl<H: Head> From<MbufChain<H>> for Loose {
         let chain = ManuallyDrop::new(chain);
         Loose { run: Run { first: chain.0.as_ptr(), last: chain.last_address() } }
     }
-}
-
-/// The lane of packets with a 2 KiB cluster.
-const PAIRS: usize = lane::PACKETS[Class::Cluster.index()];
-
-/// Names the zones that the short ways take from: null, or a pool's.
-pub struct Names {
-    mbufs: AtomicPtr<()>,
-    packets: AtomicPtr<()>,
-}
-
-impl Names {
-    /// Of no pool.
-    pub const fn new() -> Self {
-        Names { mbufs: AtomicPtr::new(ptr::null_mut()), packets: AtomicPtr::new(ptr::null_mut()) }
-    }
-
-    /// Of this pool.
-    pub fn set(&self, pool: &Pool) {
-        // Relaxed: only compared.
-        self.mbufs.store(pool.shared().mbufs.name().cast_mut(), Ordering::Relaxed);
-        self.packets
-            .store(pool.shared().packets[Class::Cluster.index()].name().cast_mut(), Ordering::Relaxed);
-    }
-}
-
-impl Default for Names {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// An mbuf for C, if this thread's caches have one at hand: `m_get`, `m_gethdr`. Its type is data.
-#[inline(always)]
-pub fn get_or<const HEADER: bool>(names: &Names, otherwise: impl FnOnce() -> *mut CMbuf) -> *mut CMbuf {
-    let make = |object| {
-        // SAFETY: an object of the mbuf zone, at rest, just handed out.
-        foreign::show(unsafe { Mbuf::plain(object, HEADER, 0) }).as_ptr().cast()
-    };
-    get_name_or::<{ lane::MBUF }>(&names.mbufs, make, otherwise)
-}
-
-/// The same with a packet header and a 2 KiB cluster: `m_getcl`.
-#[inline(always)]
-pub fn get_pair_or(names: &Names, otherwise: impl FnOnce() -> *mut CMbuf) -> *mut CMbuf {
-    let make = |object| {
-        // SAFETY: an object of the packet zone, at rest, just handed out.
-        foreign::show(unsafe { Mbuf::paired(object, Class::Cluster, true, 0) }).as_ptr().cast()
-    };
-    get_name_or::<PAIRS>(&names.packets, make, otherwise)
-}
-
-#[inline(always)]
-fn get_name_or<const LANE: usize>(
-    name: &AtomicPtr<()>,
-    make: impl Fn(Object) -> *mut CMbuf + Copy,
-    otherwise: impl FnOnce() -> *mut CMbuf,
-) -> *mut CMbuf {
-    let rest = move |object: Option<Object>| object.map_or_else(otherwise, make);
-    // SAFETY: null, or what `Names::set` put there: the name of a pool's zone.
-    unsafe { mbuf_zone::raw::take_or::<LANE, _>(name.load(Ordering::Relaxed), make, rest) }
-}
-
-/// Frees one mbuf that C had, if it is a simple one with none behind it that this thread's caches take: `done` is what comes next.
-/// Else it is `otherwise`, with nothing changed.
-///
-/// For functions that are to be short: both are called last, and what they need is not kept for them.
-///
-/// # Safety
-/// As for [`Loose::import_first`].
-#[inline(always)]
-pub unsafe fn free_or<R>(
-    mbuf: NonNull<CMbuf>,
-    done: impl Fn() -> R + Copy,
-    otherwise: impl FnOnce() -> R,
-) -> R {
-    // SAFETY: by this function's contract.
-    unsafe { foreign::free_or(mbuf.cast(), done, otherwise) }
 }
 
 /// Frees one mbuf that C had, and returns the one behind it, and whether it was linked to another packet.

@@ -14,6 +14,8 @@ mod mbuf;
 mod plot;
 mod queue;
 mod run;
+#[cfg(feature = "ffi")]
+pub(crate) mod short;
 mod storage;
 pub(crate) mod zones;
 

@@ -10,12 +10,11 @@ use core::mem::{offset_of, size_of};
 use core::ptr::NonNull;
 
 use super::lent::{Ext, adopt};
-use super::{Edit, Mbuf, PacketHeader, RawMbuf, TYPE_DATA, flag};
-use crate::config::{Class, HEADER_OFFSET, MSIZE, PLAIN_OFFSET};
+use super::{Edit, PacketHeader, RawMbuf, TYPE_DATA, flag};
+use crate::config::{HEADER_OFFSET, MSIZE, PLAIN_OFFSET};
 use crate::error::OpError;
 use crate::meta::{MbufType, Meta};
 use crate::pool::Shared;
-use crate::raw::lane;
 use crate::raw::storage;
 
 /// An mbuf as C names it.
@@ -156,7 +155,7 @@ impl RawMbuf {
     /// Whether the mbuf is in use, its window within its storage, and header and storage are as the library made them: most are.
     /// Then nothing is wrong with it.
     #[inline(always)]
-    fn is_sound(&self) -> bool {
+    pub(super) fn is_sound(&self) -> bool {
         const HEADER: u32 = flag::PKTHDR | flag::FRESH;
         let flags = self.flags.get();
         let header = flags & (HEADER | flag::FREE);
@@ -171,11 +170,11 @@ impl RawMbuf {
         self.is_sound() && !self.head.is_marked() && self.is_data() && !self.has_tags()
     }
 
-    fn is_data(&self) -> bool {
+    pub(super) fn is_data(&self) -> bool {
         self.flags.get() & flag::TYPE_MASK == TYPE_DATA
     }
 
-    fn has_tags(&self) -> bool {
+    pub(super) fn has_tags(&self) -> bool {
         self.has(flag::PKTHDR) && self.header().tags.is_some()
     }
 
@@ -387,56 +386,4 @@ fn settle_header(raw: &RawMbuf) {
 pub(in crate::raw) enum Settle {
     Fault(Fault),
     Dry(OpError),
-}
-
-/// Frees an mbuf that C had by the shortest path: `done` is what comes next. Or has done nothing, and it is `otherwise`: the mbuf
-/// is linked to another one, or not one that rests as it is.
-///
-/// # Safety
-/// The mbuf may be read, and if it is one of ours it is the caller's.
-#[inline(always)]
-pub(in crate::raw) unsafe fn free_or<R>(
-    place: NonNull<RawMbuf>,
-    done: impl Fn() -> R + Copy,
-    otherwise: impl FnOnce() -> R,
-) -> R {
-    use mbuf_zone::raw::{Object, put_or};
-    // SAFETY: by this function's contract.
-    let raw = unsafe { place.as_ref() };
-    let ready = |not: u32| {
-        let links = raw.next.get().addr() | raw.next_packet.get().addr();
-        let odd = raw.flags.get() & (flag::PKTHDR | flag::FREE | not);
-        // SAFETY: the header's place in an mbuf of ours. Whatever C left there, it is looked at as a number.
-        let tags = || unsafe { (&raw const (*raw.header_place()).tags).cast::<usize>().read() };
-        // Of a free one, which may be hidden from tools that find such uses, no more is read than its first line.
-        let ready = odd == flag::PKTHDR && links | tags() == 0 || odd as usize | links == 0;
-        if ready {
-            // That it is free is all that is kept of the flags.
-            raw.flags.set(flag::FREE);
-        }
-        ready
-    };
-    let (object, home) = (Object::new(place.cast()), raw.head.whence());
-    // SAFETY: ours. Who is in the lane is one of its zone, unmarked; in use, with no links and no tags, it is at rest but for
-    // its window and for what C says of storage. One that rests without has none, unless C attached some by hand.
-    unsafe {
-        put_or::<{ lane::PACKETS[Class::Cluster.index()] }, R>(
-            object,
-            home,
-            || ready(0),
-            done,
-            || put_or::<{ lane::MBUF }, R>(object, home, || ready(flag::EXT), done, otherwise),
-        )
-    }
-}
-
-/// Ready for C: with a header that is real, and all zero, if it has one.
-#[inline(always)]
-pub(in crate::raw) fn show(mbuf: Mbuf) -> NonNull<RawMbuf> {
-    if mbuf.has(flag::PKTHDR) {
-        // SAFETY: the header's place in our own mbuf; all zero is an empty header.
-        unsafe { mbuf.header_place().write_bytes(0, 1) };
-        mbuf.flags.set(mbuf.flags.get() & !flag::FRESH);
-    }
-    mbuf.into_raw()
 }

@@ -157,7 +157,7 @@ pub(super) unsafe fn release(storage: NonNull<Storage>, kind: StorageKind) {
 }
 
 impl RawMbuf {
-    fn ext_place(&self) -> *mut Ext {
+    pub(super) fn ext_place(&self) -> *mut Ext {
         const OFFSET: usize = HEADER_OFFSET - offset_of!(RawMbuf, area);
         // SAFETY: within the area of this mbuf.
         unsafe { self.area.get().cast::<u8>().add(OFFSET).cast() }

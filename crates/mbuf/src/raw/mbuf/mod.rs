@@ -32,6 +32,8 @@ mod hold;
 #[cfg(feature = "ffi")]
 pub(in crate::raw) mod lent;
 mod owned;
+#[cfg(feature = "ffi")]
+pub(in crate::raw) mod short;
 #[cfg(test)]
 mod tests;
 

@@ -200,11 +200,27 @@ impl Mbuf {
             drop(unsafe { Self::plain(object, header, 0) });
             return Err(OpError::TooManySharers);
         }
+        // SAFETY: by this function's contract; the count just acquired is the new mbuf's.
+        let mut mbuf = unsafe {
+            let header = if header { flag::PKTHDR | flag::FRESH } else { flag::FRESH };
+            Self::sharing(object, header | from.told_up_to(part.end), from, part)
+        };
+        mbuf.publish_as(from);
+        mbuf.edit().set_type(from.type_bits());
+        Ok(mbuf)
+    }
+
+    /// The same, of data, where one count of the storage was acquired for the new mbuf, with these flags besides those of the
+    /// storage. What C sees of it is left to do.
+    ///
+    /// # Safety
+    /// As for [`showing`](Self::showing); one count of the storage, which `from` has, is given to the mbuf.
+    #[inline(always)]
+    pub(super) unsafe fn sharing(object: Object, flags: u32, from: &RawMbuf, part: Range<usize>) -> Self {
         from.head.mark();
         let mbuf = object.as_ptr::<RawMbuf>();
-        // SAFETY: ours. The count just acquired is this mbuf's; the window is a part of the other's, so inside of the
-        // storage. The pointer to it is not made of the reference: it has to reach all of the storage, for whoever frees
-        // it.
+        // SAFETY: ours. The count is this mbuf's; the window is a part of the other's, so inside of the storage. The pointer to
+        // it is not made of the reference: it has to reach all of the storage, for whoever frees it.
         unsafe {
             let raw = mbuf.as_ref();
             raw.head.mark();
@@ -213,14 +229,9 @@ impl Mbuf {
             raw.cap.set(from.cap.get());
             raw.data.set(from.data.get().add(part.start));
             raw.len.set((part.end - part.start) as u32);
-            let header = if header { flag::PKTHDR | flag::FRESH } else { flag::FRESH };
-            let same = from.flags.get() & (flag::KIND_MASK | flag::READ_ONLY);
-            raw.flags.set(header | same | from.told_up_to(part.end) | TYPE_DATA);
+            raw.flags.set(flags | from.flags.get() & (flag::KIND_MASK | flag::READ_ONLY) | TYPE_DATA);
         }
-        let mut mbuf = Mbuf(mbuf);
-        mbuf.publish_as(from);
-        mbuf.edit().set_type(from.type_bits());
-        Ok(mbuf)
+        Mbuf(mbuf)
     }
 
     /// Copies a part of another's window into this empty mbuf, where it has to fit.

@@ -1,0 +1,137 @@
+//! The short ways of C: what it asks for most often, done at once where everything is as it is most often, by functions that are
+//! to be short. Else nothing is done, and the usual way is taken.
+#![allow(unsafe_code)]
+
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+pub use mbuf_zone::raw::Object;
+
+use super::lane;
+use super::mbuf::foreign::CMbuf;
+use super::mbuf::{Mbuf, short};
+use crate::config::Class;
+use crate::pool::Pool;
+
+pub use super::mbuf::short::Share;
+
+/// The lane of packets with a 2 KiB cluster.
+const PAIRS: usize = lane::PACKETS[Class::Cluster.index()];
+
+/// Names the zones that the short ways take from: null, or a pool's.
+pub struct Names {
+    mbufs: AtomicPtr<()>,
+    packets: AtomicPtr<()>,
+}
+
+impl Names {
+    /// Of no pool.
+    pub const fn new() -> Self {
+        Names { mbufs: AtomicPtr::new(ptr::null_mut()), packets: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// Of this pool.
+    pub fn set(&self, pool: &Pool) {
+        // Relaxed: only compared.
+        self.mbufs.store(pool.shared().mbufs.name().cast_mut(), Ordering::Relaxed);
+        self.packets
+            .store(pool.shared().packets[Class::Cluster.index()].name().cast_mut(), Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    fn get(&self) -> (*const (), *const ()) {
+        (self.mbufs.load(Ordering::Relaxed), self.packets.load(Ordering::Relaxed))
+    }
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An mbuf for C, if this thread's caches have one at hand: `m_get`, `m_gethdr`. Its type is data.
+#[inline(always)]
+pub fn get_or<const HEADER: bool>(names: &Names, otherwise: impl FnOnce() -> *mut CMbuf) -> *mut CMbuf {
+    let make = |object| {
+        // SAFETY: an object of the mbuf zone, at rest, just handed out.
+        short::show(unsafe { Mbuf::plain(object, HEADER, 0) }).as_ptr().cast()
+    };
+    get_name_or::<{ lane::MBUF }>(&names.mbufs, make, otherwise)
+}
+
+/// The same with a packet header and a 2 KiB cluster: `m_getcl`.
+#[inline(always)]
+pub fn get_pair_or(names: &Names, otherwise: impl FnOnce() -> *mut CMbuf) -> *mut CMbuf {
+    let make = |object| {
+        // SAFETY: an object of the packet zone, at rest, just handed out.
+        short::show(unsafe { Mbuf::paired(object, Class::Cluster, true, 0) }).as_ptr().cast()
+    };
+    get_name_or::<PAIRS>(&names.packets, make, otherwise)
+}
+
+#[inline(always)]
+fn get_name_or<const LANE: usize>(
+    name: &AtomicPtr<()>,
+    make: impl Fn(Object) -> *mut CMbuf + Copy,
+    otherwise: impl FnOnce() -> *mut CMbuf,
+) -> *mut CMbuf {
+    let rest = move |object: Option<Object>| object.map_or_else(otherwise, make);
+    // SAFETY: null, or what `Names::set` put there: the name of a pool's zone.
+    unsafe { mbuf_zone::raw::take_or::<LANE, _>(name.load(Ordering::Relaxed), make, rest) }
+}
+
+/// Another mbuf that shares the cluster of one that C has, for a part of its bytes, if there is nothing odd about that one, none
+/// behind it, and this thread's caches have an mbuf at hand: `m_copym`, `m_copypacket`. Else, and where the part is empty or not
+/// within the bytes, it is what the wish says.
+///
+/// # Safety
+/// As for [`View::of`](super::foreign::View::of), of the first mbuf.
+#[inline(always)]
+pub unsafe fn share_or(names: &Names, wish: impl Share) -> *mut CMbuf {
+    let (mbufs, packets) = names.get();
+    // SAFETY: by this function's contract; null, or what `Names::set` put there: names of a pool's zones.
+    unsafe { short::share_or(mbufs, packets, wish) }
+}
+
+/// The same, with an object for it, which is given back if it is of no use.
+///
+/// # Safety
+/// As for [`share_or`]; the object is what [`Share::later`] was called with.
+#[cold]
+pub unsafe fn share_with(object: Object, names: &Names, wish: impl Share) -> *mut CMbuf {
+    let (mbufs, packets) = names.get();
+    // SAFETY: as above.
+    unsafe { short::share_with(object, mbufs, packets, wish) }
+}
+
+/// Frees one mbuf that C had, if it is a simple one with none behind it that this thread's caches take: `done` is what comes next.
+/// Else it is `otherwise`, with nothing changed.
+///
+/// For functions that are to be short: both are called last, and what they need is not kept for them.
+///
+/// # Safety
+/// As for [`Loose::import_first`](super::foreign::Loose::import_first).
+#[inline(always)]
+pub unsafe fn free_or<R>(
+    mbuf: NonNull<CMbuf>,
+    done: impl Fn() -> R + Copy,
+    otherwise: impl FnOnce() -> R,
+) -> R {
+    // SAFETY: by this function's contract.
+    unsafe { short::free_or(mbuf.cast(), done, otherwise) }
+}
+
+/// The same, whatever is behind the mbuf, which `done` is called with, and if it shared a cluster or still does.
+///
+/// # Safety
+/// As for [`Loose::import_first`](super::foreign::Loose::import_first).
+#[inline(always)]
+pub unsafe fn leave_or<R>(
+    mbuf: NonNull<CMbuf>,
+    done: impl FnOnce(*mut CMbuf) -> R + Copy,
+    otherwise: impl FnOnce() -> R + Copy,
+) -> R {
+    // SAFETY: by this function's contract.
+    unsafe { short::leave_or(mbuf.cast(), move |next| done(next.cast()), otherwise) }
+}
