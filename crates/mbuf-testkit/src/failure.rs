@@ -59,7 +59,7 @@ pub fn for_every_failure<S: Observe, R, E: Debug>(
     mut op: impl FnMut(&Pool, &mut S) -> Result<R, E>,
 ) -> Failures {
     let mut failures = Failures::default();
-    for (resource, without) in PLANS.into_iter().take(if cfg!(miri) { 3 } else { usize::MAX }) {
+    for (resource, without) in PLANS.into_iter().take(if cfg!(miri) { 2 } else { usize::MAX }) {
         let pool = Pool::builder().name("failing").build().expect("good settings");
         let mut state = setup(&pool);
         let inject = |left: u32| {

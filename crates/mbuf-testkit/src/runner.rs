@@ -16,7 +16,7 @@ const LENGTHS: &[(usize, usize)] = if cfg!(miri) {
 };
 
 /// Under Miri, where a case takes a thousand times as long, one of so many is run.
-const SAMPLE: usize = 41;
+const SAMPLE: usize = 97;
 
 /// Runs a test on chains of every shape. Afterwards the chain is sound, those that share its storage see what they
 /// saw before, and nothing is left in the pool.

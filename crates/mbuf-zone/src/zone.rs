@@ -125,8 +125,8 @@ pub enum Observed {
     Everything,
 }
 
-/// Most plain objects that are made at a time.
-const BATCH: usize = 32;
+/// Most plain objects that are made at a time. Few under Miri, where making them is most of what a test takes.
+const BATCH: usize = if cfg!(miri) { 4 } else { 32 };
 
 /// More would be a mistake: a thread caches two magazines.
 const LARGEST_MAGAZINE: usize = 1 << 16;

@@ -81,6 +81,7 @@ fn series(name: &str, labels: &[(&str, &str)]) -> (String, BTreeMap<String, Stri
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "the regular expressions of who reads it back take minutes")]
 fn every_figure_is_in_the_prometheus_text() {
     worked("rx", |stats| {
         let mut page = Exposition::new();
@@ -130,6 +131,7 @@ fn every_figure_is_in_the_prometheus_text() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "the regular expressions of who reads it back take minutes")]
 fn pools_of_one_name_and_pools_of_odd_names_stay_apart() {
     let odd = "a\"b\\c\nd";
     let pools = ["same", "same", odd, "same"].map(|name| Pool::builder().name(name).build().unwrap());
