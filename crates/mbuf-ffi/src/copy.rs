@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 use std::ptr;
 
-use mbuf_core::ffi::{Error, Loose, Object, Share, View, share_or, share_with};
+use mbuf_core::ffi::{Error, Loose, Share, View, share_or};
 
 use crate::border::{M, given, read, report, size};
 use crate::free::m_freem;
@@ -48,19 +48,6 @@ impl Share for Copym {
         // SAFETY: by the contract of `m_copym`.
         unsafe { copym_slowly(self.m, self.off, self.len, self.how) }
     }
-
-    #[inline(always)]
-    fn later(self, object: Object) -> M {
-        // SAFETY: as above.
-        unsafe { copym_later(object, self.m, self.off, self.len, self.how) }
-    }
-}
-
-#[cold]
-#[inline(never)]
-unsafe extern "C" fn copym_later(object: Object, m: M, off: c_int, len: c_int, how: c_int) -> M {
-    // SAFETY: by this function's contract.
-    unsafe { share_with(object, &NAMES, Copym { m, off, len, how }) }
 }
 
 #[cold]
@@ -104,19 +91,6 @@ impl Share for Copypacket {
         // SAFETY: by the contract of `m_copypacket`.
         unsafe { copypacket_slowly(self.m, self.how) }
     }
-
-    #[inline(always)]
-    fn later(self, object: Object) -> M {
-        // SAFETY: as above.
-        unsafe { copypacket_later(object, self.m, self.how) }
-    }
-}
-
-#[cold]
-#[inline(never)]
-unsafe extern "C" fn copypacket_later(object: Object, m: M, how: c_int) -> M {
-    // SAFETY: by this function's contract.
-    unsafe { share_with(object, &NAMES, Copypacket { m, how }) }
 }
 
 #[cold]

@@ -41,34 +41,28 @@ unsafe fn slowly(function: &str, m: NonNull<CMbuf>) -> M {
 pub unsafe extern "C-unwind" fn m_free(m: M) -> M {
     let Some(m) = NonNull::new(m) else { return ptr::null_mut() };
     // SAFETY: by this function's contract. What is freed by the short way has none behind it.
-    unsafe { free_or(m, ptr::null_mut, || free_next(m)) }
+    unsafe { free_or::<false, _>(m, |_| ptr::null_mut(), || free_next(m)) }
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn m_freem(m: M) {
     let Some(m) = NonNull::new(m) else { return };
     // SAFETY: by this function's contract.
-    unsafe { free_or(m, || (), || free_more(m)) }
+    unsafe { free_or::<false, _>(m, |_| (), || free_more(m)) }
 }
 
 /// Frees one that is linked, or shares what it has.
 #[inline(never)]
 unsafe extern "C-unwind" fn free_next(m: NonNull<CMbuf>) -> M {
     // SAFETY: by this function's contract.
-    unsafe { leave_or(m, |next| next, move || free_slowly(m)) }
+    unsafe { leave_or::<true, _>(m, |next| next, move || free_slowly(m)) }
 }
 
 /// The same, and all behind it.
 #[inline(never)]
 unsafe extern "C-unwind" fn free_more(m: NonNull<CMbuf>) {
-    let rest = |next| {
-        if let Some(next) = NonNull::new(next) {
-            // SAFETY: by this function's contract.
-            unsafe { free_all(next) };
-        }
-    };
     // SAFETY: by this function's contract.
-    unsafe { leave_or(m, rest, move || free_all(m)) }
+    unsafe { leave_or::<false, _>(m, |_| (), move || free_all(m)) }
 }
 
 #[cold]
@@ -89,6 +83,9 @@ pub(crate) unsafe fn free_chain(function: &str, m: NonNull<CMbuf>) {
     let mut next = Some(m);
     while let Some(m) = next {
         // SAFETY: a chain that C gives up.
-        next = NonNull::new(unsafe { leave_or(m, |next| next, move || slowly(function, m)) });
+        next = NonNull::new(unsafe {
+            let other = || leave_or::<true, _>(m, |next| next, move || slowly(function, m));
+            free_or::<true, _>(m, |next| next, other)
+        });
     }
 }

@@ -8,7 +8,8 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use mbuf::ffi::{
-    CMbuf, Error, Kind, Lent, Loose, Names, Release, View, Wrong, free_one, free_or, get_or, get_pair_or,
+    CMbuf, Error, Kind, Lent, Loose, Names, Release, Share, View, Wrong, free_one, free_or, get_or,
+    get_pair_or, leave_or, share_or,
 };
 use mbuf::{Fault, MCLBYTES, OpError, Packet, Pool};
 
@@ -365,11 +366,160 @@ fn the_short_ways_give_and_take() {
         for m in [a, b] {
             assert!(read(&pool, m).is_empty());
             // SAFETY: mbufs of ours.
-            if !unsafe { free_or(NonNull::new(m).unwrap(), || true, || false) } {
+            if !unsafe { free_or::<false, _>(NonNull::new(m).unwrap(), |_| true, || false) } {
                 free(&pool, m);
             }
         }
     }
+    empty(&pool);
+}
+
+/// What the short way of sharing was asked for.
+#[derive(Clone, Copy)]
+struct Wish {
+    from: M,
+    part: Option<(usize, usize)>,
+}
+
+impl Share for Wish {
+    fn from(self) -> M {
+        self.from
+    }
+
+    fn part(self, have: usize, has_header: bool) -> Option<(usize, usize)> {
+        self.part.or(has_header.then_some((0, have)))
+    }
+
+    fn otherwise(self) -> M {
+        ptr::null_mut()
+    }
+}
+
+/// A share, or a null pointer.
+fn share(names: &Names, from: M, part: Option<(usize, usize)>) -> M {
+    // SAFETY: an mbuf of ours, and one thread.
+    unsafe { share_or(names, Wish { from, part }) }
+}
+
+/// Frees one by the short ways, and returns what was behind it; `None` if they do not.
+fn leave(m: M) -> Option<M> {
+    let m = NonNull::new(m).unwrap();
+    // SAFETY: an mbuf of ours, given up if it is freed.
+    unsafe { free_or::<true, _>(m, Some, || leave_or::<true, _>(m, Some, || None)) }
+}
+
+#[test]
+fn what_was_shared_by_the_short_way_is_freed_by_it() {
+    // More than the caches of a thread hold, so that they are filled and emptied meanwhile.
+    const MANY: usize = 300;
+    let pool = Pool::new();
+    let names = Names::new();
+    names.set(&pool);
+    free(&pool, make(&pool, DATA, b""));
+    let m = make(&pool, PACKET, &[7; 700]);
+    let part = |i: usize| if i.is_multiple_of(3) { None } else { Some((i % 40, 100)) };
+    let mut slowly = 0;
+    let mut share_some = |i| {
+        let share = share(&names, m, part(i));
+        if !share.is_null() {
+            return share;
+        }
+        slowly += 1;
+        let (start, len) = part(i).unwrap_or((0, 700));
+        // SAFETY: our own mbuf.
+        unsafe { View::of(&pool, m) }.unwrap().share_loose(start, len).unwrap().export()
+    };
+    let shares: Vec<M> = (0..MANY).map(&mut share_some).collect();
+    assert!(slowly < MANY / 2, "{slowly}");
+    for (i, &share) in shares.iter().enumerate() {
+        let (start, len) = part(i).unwrap_or((0, 700));
+        // SAFETY: our own mbufs, as C sees them.
+        unsafe {
+            assert_eq!(
+                *field::<*mut u8>(share, DATA_POINTER),
+                (*field::<*mut u8>(m, DATA_POINTER)).add(start)
+            );
+            assert_eq!(*field::<i32>(share, LEN), len as i32);
+            assert_eq!(*field::<u32>(share, FLAGS) & M_PKTHDR != 0, start == 0);
+            assert_eq!(*field::<*mut u8>(share, EXT_BUF), *field::<*mut u8>(m, EXT_BUF));
+        }
+    }
+    assert_eq!(read(&pool, shares[0]), [7; 700]);
+    let stats = pool.stats();
+    assert_eq!((stats.mbufs.current, stats.clusters.current), (MANY + 1, 1));
+    // Some of the shares in one chain.
+    let (chain, single) = shares.split_at(MANY / 2);
+    for pair in chain.windows(2) {
+        // SAFETY: as above.
+        unsafe { *field::<M>(pair[0], NEXT) = pair[1] };
+    }
+    let mut next = chain[0];
+    while !next.is_null() {
+        next = leave(next).unwrap();
+    }
+    assert!(single.iter().all(|&m| leave(m) == Some(ptr::null_mut())));
+    // It has the cluster for itself again.
+    assert_eq!(leave(m), Some(ptr::null_mut()));
+    empty(&pool);
+    pool.check().unwrap();
+}
+
+#[test]
+fn the_short_ways_leave_what_is_odd_as_it_was() {
+    let pool = Pool::new();
+    let names = Names::new();
+    names.set(&pool);
+    free(&pool, make(&pool, DATA, b""));
+    let m = make(&pool, PACKET, &[7; 700]);
+    for part in [(0, 0), (0, 701), (1, 700), (700, 1), (701, 0), (usize::MAX, 2), (2, usize::MAX)] {
+        assert!(share(&names, m, Some(part)).is_null(), "{part:?}");
+    }
+    let inline = make(&pool, PACKET, b"inline");
+    assert!(share(&names, inline, None).is_null());
+    assert!(share(&names, ptr::null_mut(), None).is_null());
+    assert!(share(&names, m.wrapping_byte_add(8), None).is_null());
+    assert!(share(&Names::new(), m, None).is_null());
+    let odd = |offset: usize, value: u32| {
+        // SAFETY: our own mbuf, as C sees it.
+        unsafe {
+            let was = field::<u32>(m, offset).replace(value);
+            assert!(share(&names, m, None).is_null(), "{offset}: {value}");
+            field::<u32>(m, offset).write(was);
+        }
+    };
+    // SAFETY: as above.
+    let flags = unsafe { *field::<u32>(m, FLAGS) };
+    odd(LEN, 1 << 20);
+    odd(FLAGS, flags & !M_EXT);
+    odd(FLAGS, flags & !0xf | 2);
+    // SAFETY: as above.
+    unsafe {
+        *field::<M>(m, NEXT) = inline;
+        assert!(share(&names, m, None).is_null());
+        *field::<M>(m, NEXT) = ptr::null_mut();
+    }
+    let other = Pool::new();
+    let strange = make(&other, PACKET, &[8; 700]);
+    assert!(share(&names, strange, None).is_null());
+    // The last one to have a cluster, and who loses it, are left to others; so is what is linked to another packet.
+    free(&pool, make(&pool, DATA, b""));
+    let first = make(&pool, PACKET, &[9; 700]);
+    let second = share(&names, first, None);
+    assert_eq!(leave(first), None);
+    free(&pool, first);
+    assert_eq!(leave(second), None);
+    // SAFETY: as above.
+    unsafe {
+        *field::<M>(inline, NEXT_PACKET) = m;
+        assert_eq!(leave(inline), None);
+        *field::<M>(inline, NEXT_PACKET) = ptr::null_mut();
+    }
+    free(&pool, second);
+    assert_eq!(leave(inline), Some(ptr::null_mut()));
+    assert_eq!(leave(inline), None, "it is free");
+    free(&other, strange);
+    free(&pool, m);
+    empty(&other);
     empty(&pool);
 }
 

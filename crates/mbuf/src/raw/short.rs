@@ -5,7 +5,7 @@
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-pub use mbuf_zone::raw::Object;
+use mbuf_zone::raw::Object;
 
 use super::lane;
 use super::mbuf::foreign::CMbuf;
@@ -94,44 +94,33 @@ pub unsafe fn share_or(names: &Names, wish: impl Share) -> *mut CMbuf {
     unsafe { short::share_or(mbufs, packets, wish) }
 }
 
-/// The same, with an object for it, which is given back if it is of no use.
-///
-/// # Safety
-/// As for [`share_or`]; the object is what [`Share::later`] was called with.
-#[cold]
-pub unsafe fn share_with(object: Object, names: &Names, wish: impl Share) -> *mut CMbuf {
-    let (mbufs, packets) = names.get();
-    // SAFETY: as above.
-    unsafe { short::share_with(object, mbufs, packets, wish) }
-}
-
-/// Frees one mbuf that C had, if it is a simple one with none behind it that this thread's caches take: `done` is what comes next.
-/// Else it is `otherwise`, with nothing changed.
+/// Frees one mbuf that C had, if it is a simple one that this thread's caches take: `done` is what comes next, with what was behind
+/// it. Else it is `otherwise`, with nothing changed; so it is, too, if there is another one behind it, unless those may be `LINKED`.
 ///
 /// For functions that are to be short: both are called last, and what they need is not kept for them.
 ///
 /// # Safety
 /// As for [`Loose::import_first`](super::foreign::Loose::import_first).
 #[inline(always)]
-pub unsafe fn free_or<R>(
+pub unsafe fn free_or<const LINKED: bool, R>(
     mbuf: NonNull<CMbuf>,
-    done: impl Fn() -> R + Copy,
+    done: impl FnOnce(*mut CMbuf) -> R + Copy,
     otherwise: impl FnOnce() -> R,
 ) -> R {
     // SAFETY: by this function's contract.
-    unsafe { short::free_or(mbuf.cast(), done, otherwise) }
+    unsafe { short::free_or::<LINKED, R>(mbuf.cast(), move |next| done(next.cast()), otherwise) }
 }
 
-/// The same, whatever is behind the mbuf, which `done` is called with, and if it shared a cluster or still does.
+/// The same, also if the mbuf shared a cluster or still does.
 ///
 /// # Safety
 /// As for [`Loose::import_first`](super::foreign::Loose::import_first).
 #[inline(always)]
-pub unsafe fn leave_or<R>(
+pub unsafe fn leave_or<const LINKED: bool, R>(
     mbuf: NonNull<CMbuf>,
     done: impl FnOnce(*mut CMbuf) -> R + Copy,
     otherwise: impl FnOnce() -> R + Copy,
 ) -> R {
     // SAFETY: by this function's contract.
-    unsafe { short::leave_or(mbuf.cast(), move |next| done(next.cast()), otherwise) }
+    unsafe { short::leave_or::<LINKED, R>(mbuf.cast(), move |next| done(next.cast()), otherwise) }
 }

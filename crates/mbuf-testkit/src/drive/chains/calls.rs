@@ -81,6 +81,11 @@ impl Desk {
     fn look(&mut self, n: u8, slot: usize, len: usize, words: &mut Words<'_>) {
         let (at, n_bytes) = (int(words, len), int(words, len));
         let part = |bytes: &[u8]| bytes.get(at..at.checked_add(n_bytes)?).map(<[u8]>::to_vec);
+        match n {
+            7 => self.share_at_once(slot, Some((at, n_bytes))),
+            8 => self.share_at_once(slot, None),
+            _ => {}
+        }
         let copy = match n {
             0 => {
                 self.read(slot, |view, sound| {

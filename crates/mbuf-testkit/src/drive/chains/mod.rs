@@ -14,12 +14,12 @@ mod place;
 
 use std::ptr::{self, NonNull};
 
-use mbuf::ffi::{CMbuf, Error, Kind, Loose, View, free_one, free_or};
+use mbuf::ffi::{CMbuf, Error, Kind, Loose, Names, Share, View, free_one, free_or, leave_or, share_or};
 use mbuf::{Audit, Fault, OpError, Pool};
 
 use self::judge::{Blame, Known, Sound, judge_attached};
 use self::memory::Memory;
-use self::place::{EXT, NEXT_PACKET, Place};
+use self::place::{EXT, NEXT_PACKET, PKTHDR, Place};
 use super::Words;
 
 /// Chains there may be at a time.
@@ -44,8 +44,17 @@ pub fn chains(bytes: &[u8]) {
     let stranger = Pool::new();
     let strange = Loose::plain(&stranger, Kind { header: true, bits: 1 }).expect("memory").export();
     let memory = Memory::default();
-    let mut desk =
-        Desk { pool, faulty: how % 4 < 2, known: Known::default(), roots: Vec::new(), memory, strange };
+    let names = Names::new();
+    names.set(&pool);
+    let mut desk = Desk {
+        pool,
+        names,
+        faulty: how % 4 < 2,
+        known: Known::default(),
+        roots: Vec::new(),
+        memory,
+        strange,
+    };
     for _ in 0..STEPS {
         if words.is_empty() {
             break;
@@ -61,6 +70,7 @@ pub fn chains(bytes: &[u8]) {
 /// What C has.
 struct Desk {
     pool: Pool,
+    names: Names,
     /// Whether allocations fail.
     faulty: bool,
     known: Known,
@@ -93,6 +103,27 @@ impl Why {
             Error::Nothing => Why::Nothing,
             error => panic!("{error:?}"),
         }
+    }
+}
+
+/// A part of a chain that C wants to share, or with `None` all of a packet.
+#[derive(Clone, Copy)]
+struct Wish {
+    from: *mut CMbuf,
+    part: Option<(usize, usize)>,
+}
+
+impl Share for Wish {
+    fn from(self) -> *mut CMbuf {
+        self.from
+    }
+
+    fn part(self, have: usize, has_header: bool) -> Option<(usize, usize)> {
+        self.part.or(has_header.then_some((0, have)))
+    }
+
+    fn otherwise(self) -> *mut CMbuf {
+        ptr::null_mut()
     }
 }
 
@@ -261,11 +292,14 @@ impl Desk {
             let (behind, linked) = due.map_or((ptr::null_mut(), false), |place| {
                 (place.next(), !place.get::<*mut CMbuf>(NEXT_PACKET).is_null())
             });
+            let short = short && self.known.find(next).is_some();
             // SAFETY: an mbuf that C gives up, or gave up before.
-            let done =
-                short && self.known.find(next).is_some() && unsafe { free_or(mbuf, || true, || false) };
-            if done {
-                assert!(due.is_ok(), "{due:?} was freed");
+            let done = unsafe {
+                let left = || leave_or::<true, _>(mbuf, Some, || None);
+                if short { free_or::<true, _>(mbuf, Some, left) } else { None }
+            };
+            if let Some(done) = done {
+                assert_eq!(Ok((done, false)), due.map(|_| (behind, linked)));
             } else {
                 // SAFETY: as above, or memory that may be read.
                 match unsafe { free_one(&self.pool, mbuf) } {
@@ -277,6 +311,22 @@ impl Desk {
             assert!(self.known.live.remove(&due.expect("just judged")));
             next = behind;
         }
+    }
+
+    /// Shares a part of a chain by the short way, or all of a packet, where that way is open.
+    fn share_at_once(&mut self, slot: usize, part: Option<(usize, usize)>) {
+        let from = self.roots[slot];
+        let judged = self.known.judge(from);
+        // SAFETY: memory that may be read, whatever is wrong with it, and one thread.
+        let copy = unsafe { share_or(&self.names, Wish { from, part }) };
+        if copy.is_null() {
+            return;
+        }
+        let sound = judged.expect("shared by the short way");
+        let (at, len) = part.unwrap_or((0, sound.bytes.len()));
+        let (bytes, header) = (sound.bytes[at..at + len].to_vec(), sound.first().has(PKTHDR) && at == 0);
+        let copy = self.adopt(copy);
+        assert_eq!((copy.bytes, copy.said), (bytes, header.then_some(len as i32)));
     }
 
     /// Keeps chains short.

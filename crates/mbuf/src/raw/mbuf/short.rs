@@ -26,27 +26,32 @@ pub(in crate::raw) fn show(mbuf: Mbuf) -> NonNull<RawMbuf> {
     mbuf.into_raw()
 }
 
-/// Frees an mbuf that C had by the shortest path: `done` is what comes next. Or has done nothing, and it is `otherwise`: the mbuf
-/// is linked to another one, or not one that rests as it is.
+/// Frees an mbuf that C had by the shortest path: `done` is what comes next, with what was behind it. Or has done nothing, and it is
+/// `otherwise`: the mbuf is not one that rests as it is, or not `LINKED` but there is another one behind it.
 ///
 /// # Safety
 /// The mbuf may be read, and if it is one of ours it is the caller's.
 #[inline(always)]
-pub(in crate::raw) unsafe fn free_or<R>(
+pub(in crate::raw) unsafe fn free_or<const LINKED: bool, R>(
     place: NonNull<RawMbuf>,
-    done: impl Fn() -> R + Copy,
+    done: impl FnOnce(*mut RawMbuf) -> R + Copy,
     otherwise: impl FnOnce() -> R,
 ) -> R {
     // SAFETY: by this function's contract.
     let raw = unsafe { place.as_ref() };
+    let next = if LINKED { raw.next.get() } else { ptr::null_mut() };
     let ready = |not: u32| {
-        let links = raw.next.get().addr() | raw.next_packet.get().addr();
+        let behind = if LINKED { 0 } else { raw.next.get().addr() };
+        let links = behind | raw.next_packet.get().addr();
         let odd = raw.flags.get() & (flag::PKTHDR | flag::FREE | not);
         // SAFETY: ours, as it is in the lane.
         let tags = || unsafe { raw.tags_address() };
         // Of a free one, which may be hidden from tools that find such uses, no more is read than its first line.
         let ready = odd == flag::PKTHDR && links | tags() == 0 || odd as usize | links == 0;
         if ready {
+            if LINKED {
+                raw.next.set(ptr::null_mut());
+            }
             // That it is free is all that is kept of the flags.
             raw.flags.set(flag::FREE);
         }
@@ -56,23 +61,18 @@ pub(in crate::raw) unsafe fn free_or<R>(
     // SAFETY: ours. Who is in the lane is one of its zone, unmarked; in use, with no links and no tags, it is at rest but for
     // its window and for what C says of storage. One that rests without has none, unless C attached some by hand.
     unsafe {
-        put_or::<PAIRS, R>(
-            object,
-            home,
-            || ready(0),
-            done,
-            || put_or::<{ lane::MBUF }, R>(object, home, || ready(flag::EXT), done, otherwise),
-        )
+        let plain =
+            || put_or::<{ lane::MBUF }, R>(object, home, || ready(flag::EXT), move || done(next), otherwise);
+        put_or::<PAIRS, R>(object, home, || ready(0), move || done(next), plain)
     }
 }
 
-/// The same, whatever is behind the mbuf, which `done` is called with, and if it rests when it has let go of a cluster that others
-/// hold, too.
+/// The same, also if the mbuf rests when it has let go of a cluster that others hold, too.
 ///
 /// # Safety
 /// As for [`free_or`].
 #[inline(always)]
-pub(in crate::raw) unsafe fn leave_or<R>(
+pub(in crate::raw) unsafe fn leave_or<const LINKED: bool, R>(
     place: NonNull<RawMbuf>,
     done: impl FnOnce(*mut RawMbuf) -> R + Copy,
     otherwise: impl FnOnce() -> R + Copy,
@@ -83,6 +83,9 @@ pub(in crate::raw) unsafe fn leave_or<R>(
     // SAFETY: by this function's contract.
     let raw = unsafe { place.as_ref() };
     let (object, home, next) = (Object::new(place.cast()), raw.head.whence(), raw.next.get());
+    if !LINKED && !next.is_null() {
+        return otherwise();
+    }
     let zone = home.unmarked();
     // SAFETY: ours, of the lane's zone, marked or not, and at rest when one of these says so.
     unsafe {
@@ -99,8 +102,7 @@ pub(in crate::raw) unsafe fn leave_or<R>(
     }
 }
 
-/// A wish of C's to share a part of the bytes of an mbuf. What it has to do itself are calls of functions that take its fields one
-/// by one, so that they stay in registers.
+/// A wish of C's to share a part of the bytes of an mbuf.
 pub trait Share: Copy {
     /// The mbuf.
     fn from(self) -> *mut CMbuf;
@@ -108,11 +110,9 @@ pub trait Share: Copy {
     /// Which part, as offset and length, by how many bytes there are and whether there is a packet header.
     fn part(self, have: usize, has_header: bool) -> Option<(usize, usize)>;
 
-    /// What is done if it is not to be had by the short way.
+    /// What is done if it is not to be had by the short way: a call of a function that takes the wish's fields one by one, so that
+    /// they stay in registers.
     fn otherwise(self) -> *mut CMbuf;
-
-    /// Calls [`share_with`](crate::ffi::share_with).
-    fn later(self, object: Object) -> *mut CMbuf;
 }
 
 /// Another mbuf that shares the cluster of one that C has, ready for C, if there is nothing odd about that one: see
@@ -124,43 +124,26 @@ pub trait Share: Copy {
 #[inline(always)]
 pub(in crate::raw) unsafe fn share_or(mbufs: *const (), packets: *const (), wish: impl Share) -> *mut CMbuf {
     // SAFETY: by this function's contract.
-    match unsafe { Sharing::new(mbufs, packets, wish) } {
-        // SAFETY: as above; objects of the mbuf zone, at rest, just handed out.
-        Some(sharing) => unsafe {
-            let otherwise = move |object: Option<Object>| match object {
-                // Looks once more, or what was found would be kept for it.
-                Some(object) => wish.later(object),
-                None => wish.otherwise(),
-            };
-            let then = move |object| sharing.share_with(object, || wish.later(object));
-            take_or::<{ lane::MBUF }, _>(mbufs, then, otherwise)
-        },
-        None => wish.otherwise(),
+    let Some(sharing) = (unsafe { Sharing::new(mbufs, packets, wish) }) else { return wish.otherwise() };
+    // SAFETY: by this function's contract; objects of the mbuf zone, at rest, just handed out.
+    unsafe {
+        let late = move |object: Option<Object>| match object {
+            // Rare: what was found would have to be kept for it.
+            Some(object) => in_vain(object, wish),
+            None => wish.otherwise(),
+        };
+        take_or::<{ lane::MBUF }, _>(mbufs, move |object| sharing.share_or(object, wish), late)
     }
 }
 
-/// The same, with an object for it, which is given back if it is of no use.
-///
 /// # Safety
-/// As for [`share_or`]; an object of the mbuf zone, at rest, that is the caller's.
-pub(in crate::raw) unsafe fn share_with(
-    object: Object,
-    mbufs: *const (),
-    packets: *const (),
-    wish: impl Share,
-) -> *mut CMbuf {
-    let useless = || {
-        // SAFETY: by this function's contract.
-        drop(unsafe { Mbuf::plain(object, false, 0) });
-        wish.otherwise()
-    };
+/// An object of the mbuf zone, at rest, that is the caller's.
+#[cold]
+#[inline(never)]
+unsafe fn in_vain(object: Object, wish: impl Share) -> *mut CMbuf {
     // SAFETY: by this function's contract.
-    unsafe {
-        match Sharing::new(mbufs, packets, wish) {
-            Some(sharing) => sharing.share_with(object, useless),
-            None => useless(),
-        }
-    }
+    drop(unsafe { Mbuf::plain(object, false, 0) });
+    wish.otherwise()
 }
 
 /// What is to be shared: `len` bytes from `start` on of the `have` of an mbuf.
@@ -213,12 +196,13 @@ impl Sharing<'_> {
     }
 
     /// # Safety
-    /// The object is one of the mbuf zone, at rest, and given to us, unless it is `otherwise`.
+    /// The object is one of the mbuf zone, at rest, and given to us.
     #[inline(always)]
-    unsafe fn share_with(self, object: Object, otherwise: impl FnOnce() -> *mut CMbuf) -> *mut CMbuf {
+    unsafe fn share_or(self, object: Object, wish: impl Share) -> *mut CMbuf {
         let Sharing { from, storage, start, len, have, flags } = self;
         if !storage.refs.acquire() {
-            return otherwise();
+            // SAFETY: by this function's contract.
+            return unsafe { in_vain(object, wish) };
         }
         let end = start + len;
         // SAFETY: by this function's contract; the part is within the window, and the count ours. Both mbufs have storage, and
