@@ -79,6 +79,7 @@ unsafe extern "C" fn free_all(m: NonNull<CMbuf>) {
 }
 
 /// Frees a chain that C gives up to a function.
+#[inline(always)]
 pub(crate) unsafe fn free_chain(function: &str, m: NonNull<CMbuf>) {
     let mut next = Some(m);
     while let Some(m) = next {
