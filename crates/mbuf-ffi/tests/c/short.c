@@ -18,10 +18,25 @@ static void release(struct mbuf *m)
 	released++;
 }
 
-/* The short ways open, or shut: what is audited goes through no cache. */
+/* The short ways open, or shut: what is audited goes through no cache. They find what is in caches, so something has to be. */
 static void open_short_ways(int open)
 {
+	struct mbuf *m[8];
+	int i;
+
 	CHECK(mbuf_sysctl_set("kern.ipc.mbuf.audit", open ? "0" : "1") == 0);
+	for (i = 0; open && i < 8; i++)
+		CHECK((m[i] = i < 4 ? m_get(M_NOWAIT, MT_DATA) : m_getcl(M_NOWAIT, MT_DATA, M_PKTHDR)) != NULL);
+	for (i = 0; open && i < 8; i++)
+		m_freem(m[i]);
+}
+
+static long tags_in_use(void)
+{
+	uint64_t number;
+
+	CHECK_INT(mbuf_sysctl_number("kern.ipc.mbuf.tags.current", &number), 0);
+	return (long)number;
 }
 
 static long in_use(const char *what)
@@ -407,6 +422,61 @@ static void long_chains(void)
 	CHECK_INT(in_use("clusters"), 0);
 }
 
+/* Samples of what is allocated are recorded while the short ways are open: of those nothing may be missed. */
+static void sampled(void)
+{
+	static struct mbuf *m[5000];
+	struct mbuf *share;
+	char text[4096];
+	int i, recorded = 0;
+
+	CHECK(mbuf_sysctl_set("kern.ipc.mbuf.audit", "128") == 0);
+	for (i = 0; i < (int)COUNT(m); i++) {
+		CHECK((m[i] = i % 2 == 0 ? m_getcl(M_NOWAIT, MT_DATA, M_PKTHDR) : m_get(M_NOWAIT, MT_DATA)) != NULL);
+		recorded += m[i]->m_priv_track != 0;
+	}
+	CHECK(recorded > 0);
+	for (i = 0; i < (int)COUNT(m); i += 2) {
+		m[i]->m_len = m[i]->m_pkthdr.len = 100;
+		CHECK((share = m_copypacket(m[i], M_NOWAIT)) != NULL);
+		if (m[i]->m_priv_track != 0) {
+			mbuf_audit(text, sizeof(text));
+			CHECK(strstr(text, "shared") != NULL);
+		}
+		m_freem(share);
+	}
+	for (i = 0; i < (int)COUNT(m); i++)
+		m_freem(m[i]);
+	mbuf_audit(text, sizeof(text));
+	CHECK(strstr(text, "in use: 0, 0 bytes") != NULL);
+	open_short_ways(1);
+}
+
+/* Old code moves a header by an assignment: the tags are then those of an mbuf of which nobody noticed it. */
+static void tags_by_hand(void)
+{
+	struct mbuf *m, *n;
+	struct m_tag *tag;
+	int by_one, share;
+
+	for (by_one = 0; by_one < 2; by_one++)
+		for (share = 0; share < 2; share++) {
+			m = make(CLUSTER);
+			n = make(share ? WAS_SHARED : CLUSTER);
+			CHECK((tag = m_tag_alloc(1, 2, 8, M_NOWAIT)) != NULL);
+			m_tag_prepend(m, tag);
+			n->m_pkthdr = m->m_pkthdr;
+			memset(&m->m_pkthdr, 0, sizeof(m->m_pkthdr));
+			CHECK(m_tag_first(n) == tag);
+			if (by_one)
+				CHECK(m_free(n) == NULL);
+			else
+				m_freem(n);
+			m_freem(m);
+			CHECK_INT(tags_in_use(), 0);
+		}
+}
+
 /* What no mbuf is. */
 static void nothing(void)
 {
@@ -438,6 +508,8 @@ int main(void)
 	frees();
 	many();
 	long_chains();
+	sampled();
+	tags_by_hand();
 	nothing();
 	CHECK_INT(in_use("mbufs"), 0);
 	return 0;

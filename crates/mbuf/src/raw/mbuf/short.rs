@@ -214,7 +214,6 @@ impl Sharing<'_> {
                     Mbuf::sharing(object, flags & (flag::PKTHDR | flag::USER_MASK) & !cut, from, start..end);
                 copy.header_place().cast::<Shown>().copy_from_nonoverlapping(from.header_place().cast(), 1);
                 (*copy.header_place()).len = len as u32;
-                (*copy.header_place()).tail = object.as_ptr().as_ptr();
                 copy
             } else {
                 let copy = Mbuf::sharing(object, flag::FRESH | from.told_up_to(end), from, start..end);
