@@ -5,7 +5,7 @@ use std::fmt;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use mbuf_core::ffi::{CMbuf, Error, Loose, View, Wrong, is_audited};
+use mbuf_core::ffi::{CMbuf, Error, Loose, View, Wrong};
 use mbuf_core::{OpError, Wait};
 
 use crate::free::free_chain;
@@ -230,12 +230,7 @@ pub(crate) fn failed(function: &str, error: Error) -> M {
 #[inline]
 pub(crate) fn given(function: &str, made: Result<Loose, Error>) -> M {
     match made {
-        Ok(mut list) => {
-            if is_audited(pool()) {
-                list.watch();
-            }
-            list.export()
-        }
+        Ok(list) => list.export(),
         Err(error) => failed(function, error),
     }
 }

@@ -3,7 +3,7 @@
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use mbuf_core::ffi::{CMbuf, free_one, free_or, leave_or};
+use mbuf_core::ffi::{CMbuf, free_one, free_or, free_sound, is_linked, leave_or};
 
 use crate::border::{M, report};
 use crate::pool::pool;
@@ -22,6 +22,11 @@ fn cut(function: &str, m: NonNull<CMbuf>) {
 #[inline(never)]
 unsafe fn slowly(function: &str, m: NonNull<CMbuf>) -> M {
     // SAFETY: an mbuf that C gives up.
+    if let Some(next) = unsafe { free_sound(pool(), m) } {
+        freed(function, m.as_ptr());
+        return next;
+    }
+    // SAFETY: as above, and nothing was done.
     match unsafe { free_one(pool(), m) } {
         Ok((next, linked)) => {
             freed(function, m.as_ptr());
@@ -74,8 +79,14 @@ unsafe extern "C" fn free_slowly(m: NonNull<CMbuf>) -> M {
 
 #[inline(never)]
 unsafe extern "C" fn free_all(m: NonNull<CMbuf>) {
-    // SAFETY: by this function's contract.
-    unsafe { free_chain("m_freem", m) };
+    // SAFETY: by this function's contract. A single one was no case for the short ways.
+    unsafe {
+        if is_linked(m) {
+            free_chain("m_freem", m);
+        } else {
+            slowly("m_freem", m);
+        }
+    }
 }
 
 /// Frees a chain that C gives up to a function.

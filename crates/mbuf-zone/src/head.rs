@@ -30,10 +30,26 @@ pub struct Home(pub(crate) *const Core);
 const MARK: usize = 1;
 
 impl Home {
+    /// What the head of an object would say, if there is one: of memory that may be something else.
+    ///
+    /// # Safety
+    /// As many bytes as a pointer has may be read there, aligned or not, and nobody changes them meanwhile.
+    #[inline(always)]
+    pub unsafe fn at(place: NonNull<Head>) -> Self {
+        // SAFETY: by this function's contract; a head begins with its zone.
+        Home(unsafe { place.cast::<*const Core>().read_unaligned() })
+    }
+
     /// Whether the object is marked.
     #[inline(always)]
     pub fn is_marked(self) -> bool {
         self.0.addr() & MARK != 0
+    }
+
+    /// Whether it is the zone of that name ([`RawZone::name`](crate::raw::RawZone::name)), marked or not; of null, that there is none.
+    #[inline(always)]
+    pub fn is_zone(self, name: *const ()) -> bool {
+        ptr::eq(self.unmarked().0, name.cast())
     }
 
     /// The same zone, without a mark.
@@ -43,7 +59,7 @@ impl Home {
     }
 }
 
-const _: () = assert!(align_of::<Core>() > MARK);
+const _: () = assert!(align_of::<Core>() > MARK && core::mem::offset_of!(Head, home) == 0);
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Head>() == 16);
 
@@ -69,12 +85,6 @@ impl Head {
     #[inline]
     pub(crate) fn set_home(&self, home: *const Core) {
         self.home.store(home.cast_mut(), Ordering::Relaxed);
-    }
-
-    /// Whether this is an object of the zone of that name ([`RawZone::name`](crate::raw::RawZone::name)), marked or not.
-    #[inline(always)]
-    pub fn is_of(&self, name: *const ()) -> bool {
-        ptr::eq(self.home(), name.cast())
     }
 
     /// Keeps the object off the inlined free path. May be called through shared references.

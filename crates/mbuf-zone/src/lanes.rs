@@ -37,12 +37,14 @@ pub(crate) struct Lane {
 }
 
 /// Nor what anything else has for its first word by chance: C may free what is none of ours.
-const NOBODY_ADDRESS: usize = 0x9e3d_5b27_c4a1_68f2_u64 as usize;
+const NOBODY_ADDRESS: usize = 0x9e3d_5b27_c4a1_68f3_u64 as usize;
 
-/// No zone's address, and no object's home: those are aligned, but for a mark in the lowest bit.
+/// No zone's address, and no object's home: those are aligned, but for a mark in the lowest bit. Nor what becomes of anything when
+/// that bit is cleared.
 pub(crate) const NOBODY: *const Core = ptr::without_provenance(NOBODY_ADDRESS);
 
-const _: () = assert!(NOBODY_ADDRESS.is_multiple_of(2) && !NOBODY_ADDRESS.is_multiple_of(align_of::<Core>()));
+const _: () =
+    assert!(!NOBODY_ADDRESS.is_multiple_of(2) && !(NOBODY_ADDRESS - 1).is_multiple_of(align_of::<Core>()));
 
 #[cfg(all(feature = "std", not(loom)))]
 pub(crate) use place::with;

@@ -430,7 +430,8 @@ fn what_was_shared_by_the_short_way_is_freed_by_it() {
         unsafe { View::of(&pool, m) }.unwrap().share_loose(start, len).unwrap().export()
     };
     let shares: Vec<M> = (0..MANY).map(&mut share_some).collect();
-    assert!(slowly < MANY / 2, "{slowly}");
+    // Under Miri a thread's cache gets few at a time.
+    assert!(slowly <= MANY / 2, "{slowly}");
     for (i, &share) in shares.iter().enumerate() {
         let (start, len) = part(i).unwrap_or((0, 700));
         // SAFETY: our own mbufs, as C sees them.

@@ -380,13 +380,6 @@ impl Loose {
         first
     }
 
-    /// Keeps the mbufs off the short way on which they are freed without a word.
-    pub fn watch(&mut self) {
-        for mut mbuf in self.segs_mut() {
-            mbuf.note_tags();
-        }
-    }
-
     pub(crate) fn of(run: Run) -> Self {
         Loose { run }
     }

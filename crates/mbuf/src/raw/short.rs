@@ -5,11 +5,11 @@
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use mbuf_zone::raw::Object;
+use mbuf_zone::raw::{Home, Object};
 
 use super::lane;
 use super::mbuf::foreign::CMbuf;
-use super::mbuf::{Mbuf, short};
+use super::mbuf::{self, Mbuf, foreign, short};
 use crate::config::Class;
 use crate::pool::Pool;
 
@@ -18,29 +18,53 @@ pub use super::mbuf::short::Share;
 /// The lane of packets with a 2 KiB cluster.
 const PAIRS: usize = lane::PACKETS[Class::Cluster.index()];
 
-/// Names the zones that the short ways take from: null, or a pool's.
+/// Names the zones that the short ways know: null, or a pool's.
 pub struct Names {
     mbufs: AtomicPtr<()>,
-    packets: AtomicPtr<()>,
+    /// By class.
+    packets: [AtomicPtr<()>; Class::ALL.len()],
 }
 
 impl Names {
     /// Of no pool.
     pub const fn new() -> Self {
-        Names { mbufs: AtomicPtr::new(ptr::null_mut()), packets: AtomicPtr::new(ptr::null_mut()) }
+        const fn none() -> AtomicPtr<()> {
+            AtomicPtr::new(ptr::null_mut())
+        }
+        Names { mbufs: none(), packets: [const { none() }; Class::ALL.len()] }
     }
 
     /// Of this pool.
     pub fn set(&self, pool: &Pool) {
         // Relaxed: only compared.
         self.mbufs.store(pool.shared().mbufs.name().cast_mut(), Ordering::Relaxed);
-        self.packets
-            .store(pool.shared().packets[Class::Cluster.index()].name().cast_mut(), Ordering::Relaxed);
+        for (name, zone) in self.packets.iter().zip(&pool.shared().packets) {
+            name.store(zone.name().cast_mut(), Ordering::Relaxed);
+        }
     }
 
     #[inline(always)]
-    fn get(&self) -> (*const (), *const ()) {
-        (self.mbufs.load(Ordering::Relaxed), self.packets.load(Ordering::Relaxed))
+    pub(super) fn mbufs(&self) -> *const () {
+        self.mbufs.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    fn packets(&self, class: Class) -> *const () {
+        self.packets[class.index()].load(Ordering::Relaxed)
+    }
+
+    /// Whether that is the home of the pool's mbufs, marked or not.
+    #[inline(always)]
+    pub(super) fn know(&self, home: Home) -> bool {
+        // Most are one of these.
+        home.is_zone(self.packets(Class::Cluster)) || home.is_zone(self.mbufs()) || self.know_jumbo(home)
+    }
+
+    #[inline(always)]
+    fn know_jumbo(&self, home: Home) -> bool {
+        [Class::Page, Class::Jumbo9, Class::Jumbo16]
+            .into_iter()
+            .any(|class| home.is_zone(self.packets(class)))
     }
 }
 
@@ -57,7 +81,7 @@ pub fn get_or<const HEADER: bool>(names: &Names, otherwise: impl FnOnce() -> *mu
         // SAFETY: an object of the mbuf zone, at rest, just handed out.
         short::show(unsafe { Mbuf::plain(object, HEADER, 0) }).as_ptr().cast()
     };
-    get_name_or::<{ lane::MBUF }>(&names.mbufs, make, otherwise)
+    get_name_or::<{ lane::MBUF }>(names.mbufs(), make, otherwise)
 }
 
 /// The same with a packet header and a 2 KiB cluster: `m_getcl`.
@@ -67,18 +91,18 @@ pub fn get_pair_or(names: &Names, otherwise: impl FnOnce() -> *mut CMbuf) -> *mu
         // SAFETY: an object of the packet zone, at rest, just handed out.
         short::show(unsafe { Mbuf::paired(object, Class::Cluster, true, 0) }).as_ptr().cast()
     };
-    get_name_or::<PAIRS>(&names.packets, make, otherwise)
+    get_name_or::<PAIRS>(names.packets(Class::Cluster), make, otherwise)
 }
 
 #[inline(always)]
 fn get_name_or<const LANE: usize>(
-    name: &AtomicPtr<()>,
+    name: *const (),
     make: impl Fn(Object) -> *mut CMbuf + Copy,
     otherwise: impl FnOnce() -> *mut CMbuf,
 ) -> *mut CMbuf {
     let rest = move |object: Option<Object>| object.map_or_else(otherwise, make);
     // SAFETY: null, or what `Names::set` put there: the name of a pool's zone.
-    unsafe { mbuf_zone::raw::take_or::<LANE, _>(name.load(Ordering::Relaxed), make, rest) }
+    unsafe { mbuf_zone::raw::take_or::<LANE, _>(name, make, rest) }
 }
 
 /// Another mbuf that shares the cluster of one that C has, for a part of its bytes, if there is nothing odd about that one, none
@@ -89,9 +113,8 @@ fn get_name_or<const LANE: usize>(
 /// As for [`View::of`](super::foreign::View::of), of the first mbuf.
 #[inline(always)]
 pub unsafe fn share_or(names: &Names, wish: impl Share) -> *mut CMbuf {
-    let (mbufs, packets) = names.get();
-    // SAFETY: by this function's contract; null, or what `Names::set` put there: names of a pool's zones.
-    unsafe { short::share_or(mbufs, packets, wish) }
+    // SAFETY: by this function's contract.
+    unsafe { short::share_or(names, wish) }
 }
 
 /// Frees one mbuf that C had, if it is a simple one that this thread's caches take: `done` is what comes next, with what was behind
@@ -111,7 +134,7 @@ pub unsafe fn free_or<const LINKED: bool, R>(
     unsafe { short::free_or::<LINKED, R>(mbuf.cast(), move |next| done(next.cast()), otherwise) }
 }
 
-/// The same, also if the mbuf shared a cluster or still does.
+/// The same for one with storage of any class, and also if it shared a cluster or still does.
 ///
 /// # Safety
 /// As for [`Loose::import_first`](super::foreign::Loose::import_first).
@@ -123,4 +146,34 @@ pub unsafe fn leave_or<const LINKED: bool, R>(
 ) -> R {
     // SAFETY: by this function's contract.
     unsafe { short::leave_or::<LINKED, R>(mbuf.cast(), move |next| done(next.cast()), otherwise) }
+}
+
+/// Whether there is another mbuf behind one of C's.
+///
+/// # Safety
+/// As for [`Loose::import_first`](super::foreign::Loose::import_first).
+#[inline]
+pub unsafe fn is_linked(mbuf: NonNull<CMbuf>) -> bool {
+    // SAFETY: by this function's contract.
+    mbuf.is_aligned() && !unsafe { short::next_of(mbuf.cast()) }.is_null()
+}
+
+/// Frees one mbuf that C had by the usual way, and returns what was behind it, if nothing is odd about it but what it holds: `None`
+/// if it has done nothing.
+///
+/// # Safety
+/// As for [`Loose::import_first`](super::foreign::Loose::import_first).
+#[inline]
+pub unsafe fn free_sound(pool: &Pool, mbuf: NonNull<CMbuf>) -> Option<*mut CMbuf> {
+    // SAFETY: by this function's contract; linked to nothing any more.
+    unsafe {
+        let place = foreign::look_simple_to_free(pool.shared(), mbuf.as_ptr().cast())?;
+        let raw = place.as_ref();
+        if !raw.next_packet.get().is_null() {
+            return None;
+        }
+        let next = raw.next.replace(ptr::null_mut());
+        mbuf::free(place);
+        Some(next.cast())
+    }
 }

@@ -11,6 +11,7 @@ use super::lent::Ext;
 use super::{Mbuf, PacketHeader, RawMbuf, flag};
 use crate::config::{Class, HEADER_OFFSET, PLAIN_OFFSET};
 use crate::raw::lane;
+use crate::raw::short::Names;
 use crate::raw::storage::{Storage, StorageKind};
 
 const PAIRS: usize = lane::PACKETS[Class::Cluster.index()];
@@ -30,21 +31,26 @@ pub(in crate::raw) fn show(mbuf: Mbuf) -> NonNull<RawMbuf> {
 /// `otherwise`: the mbuf is not one that rests as it is, or not `LINKED` but there is another one behind it.
 ///
 /// # Safety
-/// The mbuf may be read, and if it is one of ours it is the caller's.
+/// The first line of an mbuf may be read there. If it is one of ours it is the caller's; a copy of one, which is believed, may be read
+/// and written.
 #[inline(always)]
 pub(in crate::raw) unsafe fn free_or<const LINKED: bool, R>(
     place: NonNull<RawMbuf>,
     done: impl FnOnce(*mut RawMbuf) -> R + Copy,
     otherwise: impl FnOnce() -> R,
 ) -> R {
-    // SAFETY: by this function's contract.
-    let raw = unsafe { place.as_ref() };
-    let next = if LINKED { raw.next.get() } else { ptr::null_mut() };
+    if LINKED && !place.is_aligned() {
+        return otherwise();
+    }
+    // SAFETY: by this function's contract, and aligned.
+    let next = if LINKED { unsafe { next_of(place) } } else { ptr::null_mut() };
     let ready = |not: u32| {
+        // SAFETY: ours, as it is in the lane.
+        let raw = unsafe { place.as_ref() };
         let behind = if LINKED { 0 } else { raw.next.get().addr() };
         let links = behind | raw.next_packet.get().addr();
         let odd = raw.flags.get() & (flag::PKTHDR | flag::FREE | not);
-        // SAFETY: ours, as it is in the lane.
+        // SAFETY: as above.
         let tags = || unsafe { raw.tags_address() };
         // Of a free one, which may be hidden from tools that find such uses, no more is read than its first line.
         let ready = odd == flag::PKTHDR && links | tags() == 0 || odd as usize | links == 0;
@@ -57,17 +63,28 @@ pub(in crate::raw) unsafe fn free_or<const LINKED: bool, R>(
         }
         ready
     };
-    let (object, home) = (Object::new(place.cast()), raw.head.whence());
-    // SAFETY: ours. Who is in the lane is one of its zone, unmarked; in use, with no links and no tags, it is at rest but for
-    // its window and for what C says of storage. One that rests without has none, unless C attached some by hand.
+    // SAFETY: by this function's contract. Who is in the lane is one of its zone, unmarked; in use, with no links and no tags, it is
+    // at rest but for its window and for what C says of storage. One that rests without has none, unless C attached some by hand.
     unsafe {
-        let plain =
-            || put_or::<{ lane::MBUF }, R>(object, home, || ready(flag::EXT), move || done(next), otherwise);
-        put_or::<PAIRS, R>(object, home, || ready(0), move || done(next), plain)
+        let (object, home) = (Object::new(place.cast()), Home::at(place.cast()));
+        let done = move || done(next);
+        let plain = || put_or::<{ lane::MBUF }, R>(object, home, || ready(flag::EXT), done, otherwise);
+        put_or::<PAIRS, R>(object, home, || ready(0), done, plain)
     }
 }
 
-/// The same, also if the mbuf rests when it has let go of a cluster that others hold, too.
+/// What an mbuf has for a link, if there is one: of memory that may be something else.
+///
+/// # Safety
+/// The first line of an mbuf may be read there, which is aligned.
+#[inline(always)]
+pub(in crate::raw) unsafe fn next_of(place: NonNull<RawMbuf>) -> *mut RawMbuf {
+    // SAFETY: by this function's contract. No reference is made to what may be no mbuf.
+    unsafe { (&raw const (*place.as_ptr()).next).cast::<*mut RawMbuf>().read() }
+}
+
+/// The same for one of any class, and also if the mbuf rests when it has let go of a cluster that others
+/// hold, too.
 ///
 /// # Safety
 /// As for [`free_or`].
@@ -77,28 +94,30 @@ pub(in crate::raw) unsafe fn leave_or<const LINKED: bool, R>(
     done: impl FnOnce(*mut RawMbuf) -> R + Copy,
     otherwise: impl FnOnce() -> R + Copy,
 ) -> R {
+    const PAGES: usize = lane::PACKETS[Class::Page.index()];
+    const JUMBO9: usize = lane::PACKETS[Class::Jumbo9.index()];
+    const JUMBO16: usize = lane::PACKETS[Class::Jumbo16.index()];
     if !place.is_aligned() {
         return otherwise();
     }
-    // SAFETY: by this function's contract.
-    let raw = unsafe { place.as_ref() };
-    let (object, home, next) = (Object::new(place.cast()), raw.head.whence(), raw.next.get());
+    // SAFETY: by this function's contract, and aligned.
+    let next = unsafe { next_of(place) };
     if !LINKED && !next.is_null() {
         return otherwise();
     }
-    let zone = home.unmarked();
-    // SAFETY: ours, of the lane's zone, marked or not, and at rest when one of these says so.
+    // SAFETY: as above. Ours if it is of the lane's zone, marked or not, and at rest when `ready` says so.
     unsafe {
+        let (object, home) = (Object::new(place.cast()), Home::at(place.cast()));
+        let zone = home.unmarked();
+        let done = move || done(if LINKED { next } else { ptr::null_mut() });
+        let paired = move |class| place.as_ref().rests_paired(home, class);
+        let jumbo16 = move || put_or::<JUMBO16, R>(object, zone, || paired(Class::Jumbo16), done, otherwise);
+        let jumbo9 = move || put_or::<JUMBO9, R>(object, zone, || paired(Class::Jumbo9), done, jumbo16);
+        let pages = move || put_or::<PAGES, R>(object, zone, || paired(Class::Page), done, jumbo9);
         let plain = move || {
-            put_or::<{ lane::MBUF }, R>(
-                object,
-                zone,
-                move || raw.rests_plain(home),
-                move || done(next),
-                otherwise,
-            )
+            put_or::<{ lane::MBUF }, R>(object, zone, || place.as_ref().rests_plain(home), done, pages)
         };
-        put_or::<PAIRS, R>(object, zone, move || raw.rests_paired(home), move || done(next), plain)
+        put_or::<PAIRS, R>(object, zone, || paired(Class::Cluster), done, plain)
     }
 }
 
@@ -119,20 +138,20 @@ pub trait Share: Copy {
 /// [`share_or`](crate::ffi::share_or).
 ///
 /// # Safety
-/// The mbuf may be read; if it is one of ours it is the caller's to read. `mbufs` and `packets` are null or names of a pool's
-/// zones, as they are called.
+/// As many bytes as a pointer has may be read there. If it is one of ours it is the caller's to read.
 #[inline(always)]
-pub(in crate::raw) unsafe fn share_or(mbufs: *const (), packets: *const (), wish: impl Share) -> *mut CMbuf {
+pub(in crate::raw) unsafe fn share_or(names: &Names, wish: impl Share) -> *mut CMbuf {
     // SAFETY: by this function's contract.
-    let Some(sharing) = (unsafe { Sharing::new(mbufs, packets, wish) }) else { return wish.otherwise() };
+    let Some(sharing) = (unsafe { Sharing::new(names, wish) }) else { return wish.otherwise() };
     // SAFETY: by this function's contract; objects of the mbuf zone, at rest, just handed out.
     unsafe {
         let late = move |object: Option<Object>| match object {
-            // Rare: what was found would have to be kept for it.
+            // Had all the same while another thread emptied this one's cache. What was found would have to be kept for that, so it is
+            // given back, and the usual way asks once more.
             Some(object) => in_vain(object, wish),
             None => wish.otherwise(),
         };
-        take_or::<{ lane::MBUF }, _>(mbufs, move |object| sharing.share_or(object, wish), late)
+        take_or::<{ lane::MBUF }, _>(names.mbufs(), move |object| sharing.share_or(object, wish), late)
     }
 }
 
@@ -164,18 +183,19 @@ impl Sharing<'_> {
     /// # Safety
     /// As for [`share_or`].
     #[inline(always)]
-    unsafe fn new(mbufs: *const (), packets: *const (), wish: impl Share) -> Option<Self> {
+    unsafe fn new(names: &Names, wish: impl Share) -> Option<Self> {
         let place = NonNull::new(wish.from().cast::<RawMbuf>())?;
         if !place.is_aligned() {
             return None;
         }
-        // SAFETY: by this function's contract.
+        // SAFETY: by this function's contract; before it is known to be an mbuf no more than its head is looked at.
+        if !names.know(unsafe { Home::at(place.cast()) }) {
+            return None;
+        }
+        // SAFETY: one of ours.
         let from = unsafe { place.as_ref() };
         let (flags, have) = (from.flags.get(), from.len());
         let has_header = flags & flag::PKTHDR != 0;
-        if !from.head.is_of(packets) && !from.head.is_of(mbufs) {
-            return None;
-        }
         let simple = || {
             from.is_sound()
                 && from.is_data()
@@ -242,16 +262,15 @@ impl RawMbuf {
         unsafe { (&raw const (*self.header_place()).tags).cast::<usize>().read() }
     }
 
-    /// Whether a used mbuf of the packet zone, with its head like this, is at rest when its links, its mark and its flags are: it
-    /// has no tags, and never lost its cluster or has it alone. Then they are.
+    /// Whether a used mbuf of the packet zone of that class, with its head like this, is at rest when its links, its mark and its flags
+    /// are: it has no tags, and never lost its cluster or has it alone. Then they are.
     ///
     /// # Safety
     /// The mbuf is the caller's.
     #[inline(always)]
-    unsafe fn rests_paired(&self, home: Home) -> bool {
+    unsafe fn rests_paired(&self, home: Home, class: Class) -> bool {
         let alone = || {
-            self.kind() == StorageKind::Cluster(Class::Cluster)
-                && self.storage().is_some_and(|s| s.refs.is_unique())
+            self.kind() == StorageKind::Cluster(class) && self.storage().is_some_and(|s| s.refs.is_unique())
         };
         // SAFETY: by this function's contract.
         unsafe { self.is_simple(home) && (!home.is_marked() || alone()) && self.rest() }
@@ -275,7 +294,7 @@ impl RawMbuf {
         }
     }
 
-    /// Whether a mbuf of ours is in use and is the first of no queue, has no tags, and if it is marked, that may be for its storage
+    /// Whether an mbuf of ours is in use, linked to no other packet, has no tags, and if it is marked, that may be for its storage
     /// alone.
     ///
     /// # Safety
