@@ -93,6 +93,8 @@ struct State {
     used: usize,
     peak: usize,
     total: usize,
+    /// Why the last slot was refused.
+    refused: Cause,
 }
 
 // SAFETY: slabs own their runs; the pointers are used only under the keg's lock.
@@ -150,7 +152,14 @@ impl Keg {
         source: Arc<dyn PageSource>,
         budget: Arc<Budget>,
     ) -> Self {
-        let state = State { slabs: Vec::new(), partial: Vec::new(), used: 0, peak: 0, total: 0 };
+        let state = State {
+            slabs: Vec::new(),
+            partial: Vec::new(),
+            used: 0,
+            peak: 0,
+            total: 0,
+            refused: Cause::Memory,
+        };
         let limit = AtomicUsize::new(limit.unwrap_or(usize::MAX));
         Keg { shape, limit, source, budget, state: Mutex::new(state) }
     }
@@ -180,20 +189,26 @@ impl Keg {
         limited.max(self.budget.beyond().div_ceil(self.shape.bytes()))
     }
 
-    /// What stands in the way of one more slot.
+    /// What stands in the way of one more slot; if nothing does any more, what did when the last one was refused.
     pub(crate) fn obstacle(&self) -> Cause {
-        if self.state.lock().used >= self.limit.load(Ordering::Relaxed) {
+        let state = self.state.lock();
+        if state.used >= self.limit.load(Ordering::Relaxed) {
             Cause::Limit
         } else if !self.budget.has(self.shape.bytes()) {
             Cause::Budget
         } else {
-            Cause::Memory
+            state.refused
         }
     }
 
     /// Takes a slot and its block, or says why not.
     pub(crate) fn take(&self) -> Result<(Object, Option<NonNull<u8>>), Cause> {
-        self.take_from(&mut self.state.lock(), true)
+        let mut state = self.state.lock();
+        let taken = self.take_from(&mut state, true);
+        if let Err(cause) = taken {
+            state.refused = cause;
+        }
+        taken
     }
 
     /// Takes a slot of the slabs there are.
@@ -575,15 +590,16 @@ mod tests {
     #[test]
     fn what_stands_in_the_way_of_a_slot_is_told_as_it_is() {
         let (keg, group) = keg(Some(2));
-        assert_eq!((keg.obstacle(), keg.room()), (Cause::Memory, 2), "nothing else");
+        assert_eq!((keg.obstacle(), keg.room()), (Cause::Memory, 2), "nothing else, and nothing was refused");
         let one = take(&keg, 1);
         group.set_budget(Some(64 * 2 - 1));
         assert_eq!((keg.obstacle(), keg.take()), (Cause::Budget, Err(Cause::Budget)));
         group.set_budget(Some(64 * 2));
-        assert_eq!(keg.obstacle(), Cause::Memory);
+        assert_eq!(keg.obstacle(), Cause::Budget, "who was refused asks when it is over");
         let two = take(&keg, 1);
         assert_eq!((keg.obstacle(), keg.room(), keg.take()), (Cause::Limit, 0, Err(Cause::Limit)));
         put(&keg, one.into_iter().chain(two));
+        assert_eq!((keg.obstacle(), keg.room()), (Cause::Limit, 2), "as before");
         assert_eq!(group.charged(), 0);
     }
 }

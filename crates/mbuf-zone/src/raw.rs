@@ -273,7 +273,7 @@ impl RawZone {
         self.core.stats()
     }
 
-    /// What an allocation that finds nothing free would fail of now: limit, budget or memory.
+    /// What an allocation that finds nothing free would fail of now: limit, budget or memory; if of nothing, what the last one failed of.
     pub fn obstacle(&self) -> Cause {
         self.core.keg().obstacle()
     }
