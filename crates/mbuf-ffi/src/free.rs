@@ -3,7 +3,7 @@
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use mbuf_core::ffi::{CMbuf, free_one, free_or, free_sound, is_linked, leave_or};
+use mbuf_core::ffi::{CMbuf, free_one, free_or, is_linked, leave_or};
 
 use crate::border::{M, report};
 use crate::pool::pool;
@@ -22,11 +22,6 @@ fn cut(function: &str, m: NonNull<CMbuf>) {
 #[inline(never)]
 unsafe fn slowly(function: &str, m: NonNull<CMbuf>) -> M {
     // SAFETY: an mbuf that C gives up.
-    if let Some(next) = unsafe { free_sound(pool(), m) } {
-        freed(function, m.as_ptr());
-        return next;
-    }
-    // SAFETY: as above, and nothing was done.
     match unsafe { free_one(pool(), m) } {
         Ok((next, linked)) => {
             freed(function, m.as_ptr());

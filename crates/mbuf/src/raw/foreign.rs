@@ -436,10 +436,29 @@ impl<H: Head> From<MbufChain<H>> for Loose {
 pub unsafe fn free_one(pool: &Pool, mbuf: NonNull<CMbuf>) -> Result<(*mut CMbuf, bool), Error> {
     // SAFETY: by this function's contract.
     unsafe {
-        match foreign::look_simple_to_free(pool.shared(), mbuf.cast().as_ptr()) {
-            Some(place) => Ok(free_looked_at(place)),
+        match free_sound(pool.shared(), mbuf) {
+            Some(next) => Ok((next, false)),
             None => free_any(pool.shared(), mbuf),
         }
+    }
+}
+
+/// The same, if nothing is odd about it but what it holds. `None`: nothing was done.
+///
+/// # Safety
+/// As for [`free_one`].
+#[inline]
+unsafe fn free_sound(pool: &Shared, mbuf: NonNull<CMbuf>) -> Option<*mut CMbuf> {
+    // SAFETY: by this function's contract; linked to nothing any more.
+    unsafe {
+        let place = foreign::look_simple_to_free(pool, mbuf.as_ptr().cast())?;
+        let raw = place.as_ref();
+        if !raw.next_packet.get().is_null() {
+            return None;
+        }
+        let next = raw.next.replace(ptr::null_mut());
+        mbuf::free(place);
+        Some(next.cast())
     }
 }
 

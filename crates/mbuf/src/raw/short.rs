@@ -9,7 +9,7 @@ use mbuf_zone::raw::{Home, Object};
 
 use super::lane;
 use super::mbuf::foreign::CMbuf;
-use super::mbuf::{self, Mbuf, foreign, short};
+use super::mbuf::{Mbuf, short};
 use crate::config::Class;
 use crate::pool::Pool;
 
@@ -156,24 +156,4 @@ pub unsafe fn leave_or<const LINKED: bool, R>(
 pub unsafe fn is_linked(mbuf: NonNull<CMbuf>) -> bool {
     // SAFETY: by this function's contract.
     mbuf.is_aligned() && !unsafe { short::next_of(mbuf.cast()) }.is_null()
-}
-
-/// Frees one mbuf that C had by the usual way, and returns what was behind it, if nothing is odd about it but what it holds: `None`
-/// if it has done nothing.
-///
-/// # Safety
-/// As for [`Loose::import_first`](super::foreign::Loose::import_first).
-#[inline]
-pub unsafe fn free_sound(pool: &Pool, mbuf: NonNull<CMbuf>) -> Option<*mut CMbuf> {
-    // SAFETY: by this function's contract; linked to nothing any more.
-    unsafe {
-        let place = foreign::look_simple_to_free(pool.shared(), mbuf.as_ptr().cast())?;
-        let raw = place.as_ref();
-        if !raw.next_packet.get().is_null() {
-            return None;
-        }
-        let next = raw.next.replace(ptr::null_mut());
-        mbuf::free(place);
-        Some(next.cast())
-    }
 }

@@ -226,7 +226,7 @@ impl Sharing<'_> {
         }
         let end = start + len;
         // SAFETY: by this function's contract; the part is within the window, and the count ours. Both mbufs have storage, and
-        // with a header all of `Shown`; one without tags may be copied.
+        // with a header all of `Shown`; one without tags may be copied. Where its list ends is not read of what C had.
         let copy = unsafe {
             if flags & flag::PKTHDR != 0 && start == 0 {
                 let cut = if end < have { flag::END } else { 0 };
