@@ -155,10 +155,16 @@ impl Sysctl<'_> {
     }
 
     fn entry(&self, name: &str) -> Option<(Node, Source)> {
-        self.entries().find(|(node, _)| node.name == name)
+        self.unsorted().find(|(node, _)| node.name == name)
     }
 
     fn entries(&self) -> impl Iterator<Item = (Node, Source)> {
+        let mut all: Vec<_> = self.unsorted().collect();
+        all.sort_by_key(|(node, _)| node.name);
+        all.into_iter()
+    }
+
+    fn unsorted(&self) -> impl Iterator<Item = (Node, Source)> {
         let settings = Tunable::ALL.into_iter().flat_map(|tunable| {
             let access = if self.0.can_set(tunable) { Access::ReadWrite } else { Access::Boot };
             let (about, unit) = (tunable.about(), unit(tunable));
@@ -177,9 +183,7 @@ impl Sysctl<'_> {
             let node = Node { name, about, unit: Unit::Table, access: Access::ReadOnly };
             (node, Source::Missing(why))
         });
-        let mut all: Vec<_> = settings.chain(counters).chain(operations).chain(missing).collect();
-        all.sort_by_key(|(node, _)| node.name);
-        all.into_iter()
+        settings.chain(counters).chain(operations).chain(missing)
     }
 
     fn readings(&self, entries: impl Iterator<Item = (Node, Source)>) -> Vec<Reading> {
