@@ -255,19 +255,63 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clo
         return Some(full);
     }
     let slips = 1 + name.len() / 8;
-    known.map(|full| (distance(name, full), full)).filter(|(d, _)| *d <= slips).min().map(|(_, full)| full)
+    known.filter_map(|full| Some((distance(name, full, slips)?, full))).min().map(|(_, full)| full)
 }
 
-/// Bytes to insert, remove or replace in order to make one of the other.
-fn distance(a: &str, b: &str) -> usize {
+/// Bytes to insert, remove or replace in order to make one of the other, if they are no more than `most`.
+fn distance(a: &str, b: &str, most: usize) -> Option<usize> {
+    let common = a.bytes().zip(b.bytes()).take_while(|(x, y)| x.eq_ignore_ascii_case(y)).count();
+    let (a, b) = (&a.as_bytes()[common..], &b.as_bytes()[common..]);
+    if a.len().abs_diff(b.len()) > most {
+        return None;
+    }
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
+    for (i, x) in a.iter().enumerate() {
         let mut diagonal = core::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let replaced = diagonal + usize::from(!x.eq_ignore_ascii_case(&y));
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(!x.eq_ignore_ascii_case(y));
             diagonal = row[j + 1];
             row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
         }
+        // It grows from row to row.
+        if row.iter().all(|&slips| slips > most) {
+            return None;
+        }
     }
-    row[b.len()]
+    Some(row[b.len()]).filter(|&slips| slips <= most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{distance, nearest};
+
+    #[test]
+    fn slips_are_counted_up_to_a_bound() {
+        for (a, b, slips) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("kitten", "sitting", 3),
+            ("kern.ipc.nmbufs", "KERN.ipc.nmbuf", 1),
+            ("ab", "ba", 2),
+            ("aab", "ab", 1),
+            ("abcdef", "azced", 3),
+            ("abc", "xyz", 3),
+        ] {
+            for most in 0..8 {
+                let found = (slips <= most).then_some(slips);
+                assert_eq!((distance(a, b, most), distance(b, a, most)), (found, found), "{a} {b} {most}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_is_near_that_lacks_its_first_part_or_slipped() {
+        let near =
+            |name| nearest(name, ["kern.ipc.nmbclusters", "kern.ipc.nmbufs", "kern.ipc.nmbufz"].into_iter());
+        assert_eq!(near("nmbufs"), Some("kern.ipc.nmbufs"));
+        assert_eq!(near("kern.ipc.nmbcluster"), Some("kern.ipc.nmbclusters"));
+        assert_eq!(near("kern.ipc.nmbufx"), Some("kern.ipc.nmbufs"), "the first of those as near");
+        assert_eq!(near("kern.ipc.nmb"), None);
+        assert_eq!(near(&"kern.ipc.nmbufs".repeat(5)), None);
+    }
 }
