@@ -122,7 +122,7 @@ fn until_it_succeeds<S: Observe, R, E: Debug>(
 }
 
 /// Buffers of any kind that an operation may need at most.
-const MOST: u32 = if cfg!(miri) { 7 } else { 24 };
+const MOST: u32 = 24;
 
 /// Fails page runs in turn; returns how often the operation failed.
 fn fail_pages<S: Observe, R, E: Debug>(

@@ -263,7 +263,7 @@ fn errors_name_what_ran_out() {
     for_every_failure(
         |_| (),
         |pool, ()| {
-            Packet::with_class(pool, Class::Page).inspect_err(|&AllocError { resource, cause, .. }| {
+            Packet::with_class(pool, Class::Cluster).inspect_err(|&AllocError { resource, cause, .. }| {
                 seen.borrow_mut().push((resource, cause == AllocCause::Fault));
             })
         },
@@ -271,9 +271,9 @@ fn errors_name_what_ran_out() {
     let seen = seen.into_inner();
     for expected in [
         (Resource::Mbuf, true),
-        (Resource::Storage(Class::Page), true),
+        (Resource::Storage(Class::Cluster), true),
         (Resource::Mbuf, false),
-        (Resource::Storage(Class::Page), false),
+        (Resource::Storage(Class::Cluster), false),
     ] {
         assert!(seen.contains(&expected), "{expected:?} is not among {seen:?}");
     }
