@@ -11,7 +11,11 @@ command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked --quiet
 work=${CARGO_TARGET_DIR:-$PWD/target}/fuzz-corpus
 seconds=${1:-30}
 shift || true
-if [ $# -gt 0 ]; then targets=("$@"); else mapfile -t targets < <(cargo +nightly fuzz list); fi
+targets=("$@")
+if [ $# -eq 0 ]; then
+    list=$(cargo +nightly fuzz list)
+    mapfile -t targets <<<"$list"
+fi
 
 for target in "${targets[@]}"; do
     mkdir -p "$work/$target"

@@ -49,8 +49,11 @@ valgrind_() {
     local tests=(--test external --test share --test audit)
     [ "$what" = smoke ] || tests+=(--test attacks --test alloc --test defects --test failure --test split --test join --test write --test header_tags)
     # Valgrind 3.19 knows no AVX-512: for any x86-64.
-    CARGO_TARGET_DIR="$target/valgrind" cargo test --release -p mbuf --all-features "${tests[@]}" --no-run \
-        --message-format=json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | while read -r binary; do
+    local messages binaries
+    messages=$(CARGO_TARGET_DIR="$target/valgrind" cargo test --release -p mbuf --all-features "${tests[@]}" --no-run --message-format=json)
+    mapfile -t binaries < <(sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' <<<"$messages")
+    [ $((2 * ${#binaries[@]})) -eq ${#tests[@]} ] || { echo "${#binaries[@]} programs of ${tests[*]}" >&2; return 1; }
+    for binary in "${binaries[@]}"; do
         echo "== valgrind $(basename "$binary")"
         valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --show-leak-kinds=definite "$binary" --test-threads=1 \
             --skip damage:: --skip while_threads_work --quiet </dev/null

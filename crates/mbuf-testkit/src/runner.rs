@@ -15,35 +15,60 @@ const LENGTHS: &[(usize, usize)] = if cfg!(miri) {
     &[(0, 0), (1, 0), (2, 0), (5, 0), (300, 3), (5000, 1)]
 };
 
-/// Under Miri, where a case takes a thousand times as long, one of so many is run.
-const SAMPLE: usize = 97;
+/// Under Miri, where a case takes a thousand times as long, one of so many is run: not the same ones in each test.
+struct Sample {
+    next: usize,
+    one_in: usize,
+}
+
+impl Sample {
+    const SHAPES: usize = 29;
+    const PLACES: usize = 97;
+
+    /// Begins somewhere else for each test, which its thread is named after.
+    fn new(one_in: usize) -> Self {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or_default().bytes();
+        let next = name.fold(0, |sum: usize, byte| (sum * 31 + usize::from(byte)) % one_in);
+        Sample { next, one_in: if cfg!(miri) { one_in } else { 1 } }
+    }
+
+    fn has_next(&mut self) -> bool {
+        self.next += 1;
+        self.next.is_multiple_of(self.one_in)
+    }
+}
 
 /// Runs a test on chains of every shape. Afterwards the chain is sound, those that share its storage see what they
 /// saw before, and nothing is left in the pool.
 pub fn each_shape<H: Kind>(mut test: impl FnMut(&mut Built<H>)) {
-    each(|shape| vec![shape.total()], |built: &mut Built<H>, _| test(built));
+    each(Sample::SHAPES, |shape| vec![shape.total()], |built: &mut Built<H>, _| test(built));
 }
 
 /// As [`each_shape`], for offsets in each shape: both ends, all near the border of a segment, and two beyond the end.
 pub fn each_offset<H: Kind>(test: impl FnMut(&mut Built<H>, usize)) {
-    each(offsets, test);
+    each(Sample::PLACES, offsets, test);
 }
 
 /// As [`each_shape`], for ranges in each shape: empty ones, all, many between borders of segments, and some beyond.
 pub fn each_range<H: Kind>(test: impl FnMut(&mut Built<H>, Range<usize>)) {
-    each(ranges, test);
+    each(Sample::PLACES, ranges, test);
 }
 
-fn each<H: Kind, C: Clone + Debug>(cases: impl Fn(&Shape) -> Vec<C>, mut test: impl FnMut(&mut Built<H>, C)) {
+fn each<H: Kind, C: Clone + Debug>(
+    one_in: usize,
+    cases: impl Fn(&Shape) -> Vec<C>,
+    mut test: impl FnMut(&mut Built<H>, C),
+) {
     let pool = Pool::new();
-    let mut count = 0usize;
+    let (mut sample, mut ran) = (Sample::new(one_in), 0);
     for &(len, random) in LENGTHS {
         for shape in shapes(len, random, 1) {
             for case in cases(&shape) {
-                count += 1;
-                if cfg!(miri) && !count.is_multiple_of(SAMPLE) {
+                if !sample.has_next() {
                     continue;
                 }
+                ran += 1;
                 let result = catch_unwind(AssertUnwindSafe(|| {
                     let mut built = shape.build::<H>(&pool);
                     test(&mut built, case.clone());
@@ -62,6 +87,7 @@ fn each<H: Kind, C: Clone + Debug>(cases: impl Fn(&Shape) -> Vec<C>, mut test: i
             }
         }
     }
+    assert!(ran > 0, "there are fewer cases than one in {one_in}");
     assert_empty(&pool);
 }
 

@@ -139,9 +139,12 @@ fn both_sides_of_a_cut_count_their_own_segments() {
     for at in [0, 1, 2047, 2048, 2049, 5000, 6143, 6144, 8192] {
         let (mut packet, bytes) = clusters(&pool, 4);
         let tail = packet.split_off(at).unwrap();
-        for (part, bytes) in [(&packet, &bytes[..at]), (&tail, &bytes[at..])] {
-            assert_eq!(part.segment_count(), part.segments().count());
-            assert_eq!(part.segment_count(), part.slices(..).unwrap().count().max(1));
+        let counts = (at.div_ceil(2048), 4 - at / 2048);
+        for (part, bytes, count) in [(&packet, &bytes[..at], counts.0), (&tail, &bytes[at..], counts.1)] {
+            // That of no bytes has an empty one.
+            assert_eq!(part.segment_count(), count.max(1), "cut at {at}");
+            assert_eq!(part.segments().count(), count.max(1), "cut at {at}");
+            assert_eq!(part.slices(..).unwrap().count(), part.segments().filter(|s| !s.is_empty()).count());
             assert_eq!(part.last_segment().bytes(), part.segments().last().unwrap().bytes());
             assert_eq!(part, bytes);
         }

@@ -6,9 +6,9 @@
 //! | --- | --- |
 //! | B11 type as array index | `MbufType` is an enum and indexes nothing; B11 below checks that all types are kept |
 //! | B12 double free | a packet is moved when it is freed: using it again does not compile; B12 below checks reuse |
-//! | B40 tracking tree unlocked | there is no tracking tree yet (debug aids are a later issue) |
+//! | B40 tracking tree unlocked | `audit.rs` has it, where the live set is tested |
 //! | B42 counters falsely shared | a matter of layout, not of behaviour: counters lie beside each thread's magazines |
-//! | B58 recycled buffers show old contents | zeroing on free is a policy of a later issue; B58 below checks that |
+//! | B58 recycled buffers show old contents | to C and devices alone, and the audit fills them; B58 below checks that |
 //! | | what is promised to be zero is |
 
 use std::sync::Arc;

@@ -128,7 +128,8 @@ fn headers_flags_and_storage_made_by_hand_become_real() {
     // SAFETY: our own mbuf, as C sees it.
     unsafe {
         *field::<*mut u8>(m, EXT_BUF) = memory;
-        *field::<u64>(m, EXT_SIZE) = 64;
+        *field::<u32>(m, EXT_SIZE) = 64;
+        *field::<u32>(m, EXT_SIZE + 4) = 0;
         *field::<Option<unsafe extern "C" fn(M)>>(m, EXT_FREE) = Some(freed);
         *field::<*mut u8>(m, EXT_ARG1) = memory;
         *field::<*mut c_void>(m, EXT_ARG1 + 8) = ptr::null_mut();

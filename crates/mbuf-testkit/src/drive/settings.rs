@@ -34,7 +34,7 @@ pub fn settings(bytes: &[u8]) {
             Ok(set) => assert_eq!(pool.sysctl().read(name), Ok(set)),
             Err(error) => {
                 assert!(!error.to_string().is_empty());
-                assert_eq!(pool.sysctl().read(name).is_ok(), before.is_ok());
+                assert_eq!(pool.sysctl().read(name), before, "a refused value of {name} set something");
             }
         }
         if let Ok(found) = pool.sysctl().find(name) {

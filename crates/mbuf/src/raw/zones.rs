@@ -385,12 +385,15 @@ impl Shared {
 
     pub(crate) fn trim(&self) -> usize {
         // Pairs first: they give their clusters back.
-        self.zones().map(RawZone::trim).sum()
+        let bytes = self.zones().map(RawZone::trim).sum();
+        self.inspector.auditor.tell_news();
+        bytes
     }
 
     /// Ends the zones; what is out stays usable and keeps the pool's memory until it comes back.
     pub(crate) fn close(&self) {
         self.zones().for_each(RawZone::close);
+        self.inspector.auditor.tell_news();
     }
 
     /// All zones, those whose objects have parts first.

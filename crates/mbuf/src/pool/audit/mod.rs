@@ -188,6 +188,13 @@ impl Auditor {
         Some(result)
     }
 
+    /// Tells what was found where locks were held.
+    pub(crate) fn tell_news(&self) {
+        if self.is_on() {
+            self.with(|_| ());
+        }
+    }
+
     pub(crate) fn tell(&self, event: &AuditEvent<'_>) {
         if let Some(say) = self.tell.as_deref().or(LOG) {
             survives(|| say(event));
