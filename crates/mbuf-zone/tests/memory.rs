@@ -1,4 +1,5 @@
-//! A process that runs out of memory, for everything but pages.
+//! A process that runs out of memory, for everything but pages. Those are mapped, and what is left over is unmapped, which Miri
+//! cannot do.
 #![cfg(all(unix, not(miri)))]
 #![allow(unsafe_code)]
 

@@ -290,3 +290,63 @@ fn a_packet_of_more_than_64_kibibytes_is_like_any_other() {
     drop(packet);
     assert_empty(&pool);
 }
+
+#[test]
+fn all_buffers_of_a_pool_are_had_twice_over_and_not_one_more() {
+    let pool = Pool::builder().mbufs(40).clusters(40).build().unwrap();
+    for round in 0..2u8 {
+        let mut all: Vec<Packet> = (0..40).map(|_| Packet::with_cluster(&pool).unwrap()).collect();
+        assert!(Packet::with_cluster(&pool).is_err() && Packet::new(&pool).is_err());
+        for (i, packet) in all.iter_mut().enumerate() {
+            packet.extend(1900).unwrap().fill(i as u8 ^ round);
+        }
+        for (i, packet) in all.iter().enumerate() {
+            assert!(packet.segments().all(|s| s.bytes().iter().all(|&byte| byte == i as u8 ^ round)));
+        }
+        drop(all);
+        assert_empty(&pool);
+    }
+}
+
+#[test]
+fn a_packet_of_one_segment_grows_and_shrinks_at_both_ends_where_it_is() {
+    let pool = Pool::new();
+    let mut packet = Packet::with_cluster(&pool).unwrap();
+    packet.extend(1000).unwrap().fill(5);
+    let place = |packet: &Packet| packet.first_segment().bytes().as_ptr().addr();
+    let (start, head, tail) = (place(&packet), packet.headroom(), packet.tailroom());
+    packet.prepend(14).unwrap().fill(1);
+    packet.extend(100).unwrap().fill(9);
+    assert_eq!((packet.headroom(), packet.tailroom(), packet.segment_count()), (head - 14, tail - 100, 1));
+    assert_eq!(
+        (place(&packet), packet.to_vec()),
+        (start - 14, [vec![1; 14], vec![5; 1000], vec![9; 100]].concat())
+    );
+    packet.trim_front(14).unwrap();
+    packet.trim_back(100).unwrap();
+    assert_eq!((place(&packet), packet.headroom(), packet.tailroom()), (start, head, tail));
+    assert_eq!(packet, [5; 1000]);
+    assert!(packet.trim_back(1001).is_err() && packet.trim_front(1001).is_err());
+    assert_eq!(packet, [5; 1000]);
+    drop(packet);
+    assert_empty(&pool);
+}
+
+#[test]
+fn headers_are_consumed_in_the_order_opposite_to_that_in_which_they_were_pushed() {
+    let pool = Pool::new();
+    let (mut packet, bytes) = clusters(&pool, 2);
+    let headers: Vec<Vec<u8>> = [8, 20, 40, 14, 100].map(|n| vec![n as u8; n]).into();
+    for header in &headers {
+        packet.prepend_slice(header).unwrap();
+    }
+    let mut reader = packet.share().unwrap();
+    for header in headers.iter().rev() {
+        assert_eq!(reader.make_contiguous(header.len()).unwrap(), header);
+        reader.trim_front(header.len()).unwrap();
+    }
+    assert!(reader == bytes);
+    assert_eq!(packet.len(), 182 + bytes.len(), "the other one has them still");
+    drop((packet, reader));
+    assert_empty(&pool);
+}

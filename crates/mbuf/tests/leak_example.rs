@@ -1,4 +1,4 @@
-//! The example `leak` prints what `docs/debugging.md` says.
+//! The example `leak` prints what `docs/debugging.md` says. It is a process of its own, which Miri does not start.
 #![cfg(not(miri))]
 
 use std::process::Command;

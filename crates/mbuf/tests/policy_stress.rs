@@ -1,6 +1,7 @@
 //! Limits under mixes that nobody would choose: whoever has a permit for a buffer gets one, and whoever waits is served.
 //!
-//! `MBUF_STRESS_SECONDS` (default: a third of one) is how long each test runs.
+//! `MBUF_STRESS_SECONDS` (default: a third of one) is how long each test runs: too short a
+//! time for Miri to do anything.
 #![cfg(not(miri))]
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

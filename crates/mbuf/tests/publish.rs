@@ -1,4 +1,5 @@
 //! Live statistics, from one process to another. A test that needs a process of its own starts this program again.
+//! Miri has no other processes.
 #![cfg(all(unix, feature = "publish", not(miri)))]
 #![allow(unsafe_code)] // fork, kill
 

@@ -16,7 +16,7 @@ fn a_packet_is_one_pointer_and_so_is_perhaps_a_packet() {
     assert_eq!(size_of::<mbuf::Meta>(), 56);
 }
 
-/// Bytes of pages per byte of the buffers they have room for, with many of a kind in use.
+/// Bytes of pages per byte of the buffers they have room for, with many of a kind in use. Under Miri slabs are smaller.
 #[cfg(not(miri))]
 #[test]
 fn slabs_add_less_than_two_percent() {

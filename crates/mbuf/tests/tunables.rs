@@ -317,6 +317,7 @@ fn a_file_is_read_like_loader_conf() {
         Some(b"# \xc3\xbc\n\nkern.ipc.nmbufs=\xff\n"),
         ":3: a line reads name=\"value\": it is not UTF-8",
     );
+    // A MiB takes Miri minutes.
     #[cfg(not(miri))]
     unreadable(Some(&vec![b'\n'; (1 << 20) + 1]), ": the file cannot be read: it is longer than 1 MiB");
 

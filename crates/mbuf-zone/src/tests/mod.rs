@@ -1,5 +1,5 @@
-//! Loom models of the internals: every interleaving of a few steps of two or three threads, with every value that
-//! the memory model lets a load return. Run by `ci/loom.sh`.
+//! Loom models of the internals: the interleavings of a few steps of two or three threads, all of them or those of no more
+//! preemptions than a model says, with every value that the memory model lets a load return. Run by `ci/loom.sh`.
 //!
 //! Objects of the cache's models are mere names. Those of the zone's models are real ones from a keg.
 

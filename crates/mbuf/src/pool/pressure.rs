@@ -120,6 +120,7 @@ impl Drop for PressureWatch {
     }
 }
 
+// Sockets and what the kernel says of its memory: not Miri's.
 #[cfg(all(test, not(miri)))]
 mod tests {
     use super::*;

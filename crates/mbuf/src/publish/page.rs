@@ -153,7 +153,7 @@ fn bytes(file: &File, at: u64, len: usize) -> Result<Vec<u8>, Fault> {
     Ok(bytes)
 }
 
-#[cfg(all(test, not(miri)))]
+#[cfg(test)]
 mod tests {
     use std::fs;
     use std::path::PathBuf;
@@ -206,7 +206,8 @@ mod tests {
         let (_, body) = stats(3);
         write(&temp.1, 2, &body).unwrap();
         let whole = fs::read(&temp.0).unwrap();
-        for at in (0..HEADER).chain(PLACE as usize..whole.len()) {
+        let every = if cfg!(miri) { 29 } else { 1 };
+        for at in (0..HEADER).chain(PLACE as usize..whole.len()).step_by(every) {
             for bit in 0..8 {
                 temp.1.write_all_at(&[whole[at] ^ (1 << bit)], at as u64).unwrap();
                 let Fault(offset, what) = temp.read().map(drop).expect_err("it was damaged");
@@ -218,7 +219,7 @@ mod tests {
             temp.1.write_all_at(&whole[at..=at], at as u64).unwrap();
         }
         assert!(temp.read().is_ok());
-        for len in (0..whole.len()).rev() {
+        for len in (0..whole.len()).rev().step_by(every) {
             temp.1.set_len(len as u64).unwrap();
             let Fault(offset, what) = temp.read().map(drop).expect_err("it was cut");
             assert!(what.contains("too early"), "{what}");
