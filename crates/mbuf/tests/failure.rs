@@ -95,6 +95,8 @@ op! {
     a_failed_removal(8): |c| if c.len() > 40 { c.remove_range(10..c.len() - 10) } else { Ok(()) };
     a_failed_share(20): |c| c.share();
     a_failed_share_of_a_range(20): |c| c.share_range(5..c.len() - 5);
+    a_failed_share_by_one_owner(20): |c| c.share_mut();
+    a_failed_share_of_a_range_by_one_owner(20): |c| c.share_range_mut(5..c.len() - 5);
     a_failed_share_of_nothing(10): |c| c.share_range(3..3);
     a_failed_duplicate(20): |c| c.duplicate();
     a_failed_duplicate_with_headroom(20): |c| c.duplicate_with_headroom(9000);
