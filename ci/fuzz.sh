@@ -3,7 +3,8 @@
 #   ci/fuzz.sh 600           ten minutes each
 #   ci/fuzz.sh 60 ops        one of them
 # What is new goes to target/fuzz-corpus; fuzz/corpus is read only. Prints executions and coverage of each.
-#   ci/fuzz.sh minimise      makes fuzz/corpus anew: the fewest files with the same coverage
+#   ci/fuzz.sh minimise      makes fuzz/corpus anew: of the fewest files with the same coverage the hundred smallest. What is there for
+#                            another reason than coverage goes: put it back, or make it a test
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
