@@ -350,8 +350,8 @@ impl PoolBuilder {
     }
 
     /// Calls `tell` when the [audit](Pool::set_audit) finds memory written that nobody has, the first 64 times, and when the
-    /// last handle of an audited pool is dropped while buffers are out. Default: an error through the crate `log`, with the feature of that
-    /// name, otherwise nothing.
+    /// last handle of an audited pool is dropped while buffers are out. Default: an error through the crate `log`, with the
+    /// feature of that name, otherwise nothing.
     ///
     /// It is called by the thread that found it, which holds no lock of the pool; it may allocate and free. If it panics,
     /// that ends there.
